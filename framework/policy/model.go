@@ -1,0 +1,228 @@
+package policy
+
+import "time"
+
+// Policy is what a policy file says once every layer is merged: built-in defaults, the file, the environment and flags.
+// It is immutable once loaded and may be read concurrently. Every field is effective: presets are resolved and a route's
+// unset values are those of Defaults.
+//
+// Struct tags are the single description of a policy's keys: `toml` is the key, `doc` the sentence that the reference,
+// the schema and `explain` print, `check` the rules of its value (min, max, oneof, required, nonempty), comma separated.
+type Policy struct {
+	Version     int            `toml:"version" doc:"Version of the policy language: 1." check:"required,oneof=1"`
+	Server      Server         `toml:"server" doc:"The listener and what bounds every request."`
+	Log         Log            `toml:"log" doc:"Where log lines go and how many."`
+	Cache       Cache          `toml:"cache" doc:"The layers that store answers."`
+	Compression Compression    `toml:"compression" doc:"How answers are compressed."`
+	Defaults    Defaults       `toml:"defaults" doc:"What a route does where it says nothing itself."`
+	Presets     Presets        `toml:"presets" doc:"Named values that routes refer to."`
+	Plugins     map[string]any `toml:"plugins" doc:"Options of each plugin, by its name; see chatbot plugins NAME."`
+	Routes      []Route        `toml:"routes" doc:"The routes, tried in the order in which they are written."`
+
+	meta meta
+}
+
+// Server is the listener and the limits of every request.
+type Server struct {
+	Listen       string   `toml:"listen" doc:"Address to listen on, host:port; changing it needs a restart." check:"nonempty,address"`
+	TLS          TLS      `toml:"tls" doc:"Certificate and key; without them the server speaks plain HTTP."`
+	BodyLimit    Size     `toml:"body_limit" doc:"Largest request body; a larger one is answered 413." check:"min=1KiB,max=1GiB"`
+	HeaderLimit  Size     `toml:"header_limit" doc:"Largest request line and headers together; larger ones are answered 431." check:"min=1KiB,max=1MiB"`
+	ReadTimeout  Duration `toml:"read_timeout" doc:"Longest time to receive one whole request." check:"min=100ms,max=1h"`
+	WriteTimeout Duration `toml:"write_timeout" doc:"Longest time that one write to a client may block." check:"min=100ms,max=1h"`
+	IdleTimeout  Duration `toml:"idle_timeout" doc:"How long an idle keep-alive connection stays open." check:"min=100ms,max=1h"`
+	MaxTimeout   Duration `toml:"max_timeout" doc:"The longest timeout that a route may have." check:"min=1ms,max=1h"`
+	Drain        Duration `toml:"drain" doc:"How long a stop or a reload waits for requests and streams under way." check:"min=0s,max=1h"`
+	MaxAbandoned int      `toml:"max_abandoned" doc:"How many handlers may still run after their request timed out; beyond it new requests are answered 503." check:"min=1,max=1000000"`
+	AdminToken   Secret   `toml:"admin_token" doc:"Bearer token of routes whose audience is admin; without it they answer only on loopback."`
+}
+
+// TLS names the certificate of the listener.
+type TLS struct {
+	Cert string `toml:"cert" doc:"PEM file of the certificate chain."`
+	Key  string `toml:"key" doc:"PEM file of the private key."`
+}
+
+// Log chooses the sinks.
+type Log struct {
+	Level  string    `toml:"level" doc:"Lowest level that is logged." check:"oneof=debug|info|warn|error"`
+	Access AccessLog `toml:"access" doc:"The line that each request leaves."`
+	Sinks  []LogSink `toml:"sinks" doc:"Where lines go; every sink gets each line of its level. Without any: text on stdout."`
+}
+
+// AccessLog is the line that each request leaves.
+type AccessLog struct {
+	Enabled bool    `toml:"enabled" doc:"Whether requests are logged."`
+	Sample  float64 `toml:"sample" doc:"Share of successful requests that is logged, 0 to 1; errors and slow requests always are." check:"min=0,max=1"`
+}
+
+// LogSink is one destination of log lines.
+type LogSink struct {
+	Type     string `toml:"type" doc:"Kind of sink." check:"required,oneof=stdout|stderr|file"`
+	Format   string `toml:"format" doc:"How a line is written." check:"oneof=text|json"`
+	Level    string `toml:"level" doc:"Lowest level of this sink; that of log when absent." check:"oneof=debug|info|warn|error"`
+	Path     string `toml:"path" doc:"The file, for a file sink; its folder is created."`
+	MaxSize  Size   `toml:"max_size" doc:"Size at which the file is rotated." check:"min=1MiB,max=10GiB"`
+	MaxFiles int    `toml:"max_files" doc:"Rotated files that are kept." check:"min=1,max=1000"`
+}
+
+// Cache describes the layers.
+type Cache struct {
+	Memory   Size  `toml:"memory" doc:"Most bytes that the memory layer holds, entries and overhead." check:"min=1MiB,max=1TiB"`
+	MaxEntry Size  `toml:"max_entry" doc:"Largest answer that is stored." check:"min=1KiB,max=64MiB"`
+	Redis    Redis `toml:"redis" doc:"The layer that instances share; without a host the memory layer serves alone."`
+}
+
+// Redis is the shared layer.
+type Redis struct {
+	Host     string `toml:"host" doc:"Host name or address of the Redis server."`
+	Port     int    `toml:"port" doc:"Port of the Redis server." check:"min=1,max=65535"`
+	Password Secret `toml:"password" doc:"Password of the Redis server."`
+}
+
+// Compression is how answers are compressed.
+type Compression struct {
+	Enabled   bool     `toml:"enabled" doc:"Whether answers are compressed."`
+	Level     int      `toml:"level" doc:"Effort, 1 (fastest) to 9 (smallest)." check:"min=1,max=9"`
+	MinSize   Size     `toml:"min_size" doc:"Smallest body that is compressed." check:"min=0B,max=1GiB"`
+	Encodings []string `toml:"encodings" doc:"Encodings offered, the preferred one first." check:"nonempty,oneof=gzip|br|zstd"`
+}
+
+// Defaults is what a route does where it says nothing itself.
+type Defaults struct {
+	Timeout  Duration      `toml:"timeout" doc:"Longest time to an answer: 408 past it; on a stream, to its first byte." check:"min=1ms,max=1h"`
+	Slow     Duration      `toml:"slow" doc:"A request that takes longer is logged as slow and counted." check:"min=1ms,max=1h"`
+	Compress bool          `toml:"compress" doc:"Whether answers are compressed."`
+	Stream   Stream        `toml:"stream" doc:"Limits of streams."`
+	Cache    DefaultsCache `toml:"cache" doc:"What a cached route does where it says nothing itself."`
+}
+
+// DefaultsCache is what a cached route does where it says nothing itself.
+type DefaultsCache struct {
+	TTL Duration `toml:"ttl" doc:"How long an answer is fresh." check:"min=0s,max=365d"`
+}
+
+// Stream bounds a streamed answer.
+type Stream struct {
+	Idle Duration `toml:"idle" doc:"Longest silence within a stream." check:"min=1ms,max=1h"`
+	Max  Duration `toml:"max" doc:"Longest life of a stream." check:"min=1ms,max=24h"`
+}
+
+// Presets are named values.
+type Presets struct {
+	CacheControl map[string]Duration `toml:"cache_control" doc:"Names for max-age: none, short, medium, long, static, and your own." check:"min=0s,max=365d"`
+}
+
+// Route is one entry: what is served, by which handler, and how.
+type Route struct {
+	Method       string            `toml:"method" doc:"Method of the request; HEAD and OPTIONS follow by themselves, * is any." check:"nonempty,method"`
+	Path         string            `toml:"path" doc:"Path, with :name for one segment and * at the end for the rest." check:"required,route"`
+	Handler      string            `toml:"handler" doc:"Name of the handler; see chatbot plugins." check:"required"`
+	Timeout      Duration          `toml:"timeout" doc:"Longest time to an answer: 408 past it; on a stream, to its first byte." check:"min=1ms,max=1h"`
+	Slow         Duration          `toml:"slow" doc:"A request that takes longer is logged as slow and counted." check:"min=1ms,max=1h"`
+	Compress     bool              `toml:"compress" doc:"Whether the answer is compressed."`
+	Cache        *RouteCache       `toml:"cache" doc:"Stores the answers; a route without this table is never cached."`
+	CacheControl string            `toml:"cache_control" doc:"Preset of presets.cache_control for what browsers and proxies may keep; without it no-store unless the handler says otherwise."`
+	Stream       Stream            `toml:"stream" doc:"Limits of the stream, for a handler that streams."`
+	Limits       Limits            `toml:"limits" doc:"What one client, and all together, may ask for."`
+	Headers      map[string]string `toml:"headers" doc:"Headers set on every answer of the route."`
+	CORS         CORS              `toml:"cors" doc:"Which web origins may read the answers; none by default."`
+	Audience     string            `toml:"audience" doc:"Who an answer is meant for: public may be shared, user never is, admin needs the admin token." check:"oneof=public|user|admin"`
+	SLO          SLO               `toml:"slo" doc:"What is promised of the route: exported, alerted on, and judged by load tests."`
+}
+
+// RouteCache says how a route's answers are stored. The key is method, path and exactly the inputs named here or
+// declared by the handler; a handler of a cached route reads nothing else.
+type RouteCache struct {
+	TTL                  Duration `toml:"ttl" doc:"How long an answer is fresh; that of defaults.cache when absent, 0s is never." check:"min=0s,max=365d"`
+	StaleWhileRevalidate Duration `toml:"stale_while_revalidate" doc:"How long after its TTL an answer is still sent while a new one is made behind it (RFC 5861)." check:"min=0s,max=365d"`
+	StaleIfError         Duration `toml:"stale_if_error" doc:"How long after its TTL an answer is still sent when the handler fails (RFC 5861)." check:"min=0s,max=365d"`
+	Query                []string `toml:"query" doc:"Query parameters in the key; those that the handler declares when absent."`
+	Headers              []string `toml:"headers" doc:"Request headers in the key; those that the handler declares when absent."`
+	Cookies              []string `toml:"cookies" doc:"Cookies in the key; those that the handler declares when absent."`
+	Host                 bool     `toml:"host" doc:"Whether the host is in the key."`
+	Tags                 []string `toml:"tags" doc:"Tags of every answer, for invalidation."`
+}
+
+// Limits bounds what a route takes on. Zero is no limit.
+type Limits struct {
+	Requests int      `toml:"requests" doc:"Requests that one client may make in each window; 0 is no limit." check:"min=0,max=1000000000"`
+	Window   Duration `toml:"window" doc:"Length of the window." check:"min=1s,max=24h"`
+	InFlight int      `toml:"in_flight" doc:"Requests of the route under way at once, of all clients; beyond it 503. 0 is no limit." check:"min=0,max=1000000"`
+}
+
+// CORS says which web origins may read the answers (Fetch standard, section 3.2).
+type CORS struct {
+	Origins     []string `toml:"origins" doc:"Allowed origins, such as https://shop.example; * is any, without credentials."`
+	Headers     []string `toml:"headers" doc:"Request headers allowed beyond the safelisted ones."`
+	Credentials bool     `toml:"credentials" doc:"Whether cookies and authorization may be sent."`
+	MaxAge      Duration `toml:"max_age" doc:"How long a browser may keep the answer to a preflight." check:"min=0s,max=24h"`
+}
+
+// SLO is what is promised of a route. A zero Latency and Errors promise nothing.
+type SLO struct {
+	Latency  Duration `toml:"latency" doc:"Time within which the quantile of requests is answered." check:"min=1ms,max=1h"`
+	Quantile float64  `toml:"quantile" doc:"Share of requests within latency, such as 0.95." check:"min=0.5,max=0.9999"`
+	Errors   float64  `toml:"errors" doc:"Largest share of requests answered 5xx or 408." check:"min=0,max=1"`
+	Window   Duration `toml:"window" doc:"Time over which the promise holds." check:"min=1h,max=90d"`
+}
+
+// Default returns the built-in policy: what holds where no file, variable or flag says otherwise. It has no routes.
+func Default() *Policy {
+	return &Policy{
+		Version: 1,
+		Server: Server{
+			Listen:       "127.0.0.1:5000",
+			BodyLimit:    1 << 20,
+			HeaderLimit:  16 << 10,
+			ReadTimeout:  Duration(10 * time.Second),
+			WriteTimeout: Duration(30 * time.Second),
+			IdleTimeout:  Duration(75 * time.Second),
+			MaxTimeout:   Duration(60 * time.Second),
+			Drain:        Duration(20 * time.Second),
+			MaxAbandoned: 4096,
+		},
+		Log: Log{Level: "info", Access: AccessLog{Enabled: true, Sample: 1}},
+		Cache: Cache{
+			Memory:   128 << 20,
+			MaxEntry: 1 << 20,
+			Redis:    Redis{Port: 6379},
+		},
+		Compression: Compression{Enabled: true, Level: 6, MinSize: 1 << 10, Encodings: []string{"br", "zstd", "gzip"}},
+		Defaults: Defaults{
+			Timeout:  Duration(30 * time.Second),
+			Slow:     Duration(time.Second),
+			Compress: true,
+			Stream:   Stream{Idle: Duration(30 * time.Second), Max: Duration(10 * time.Minute)},
+			Cache:    DefaultsCache{TTL: Duration(5 * time.Minute)},
+		},
+		Presets: Presets{CacheControl: map[string]Duration{
+			"none":   0,
+			"short":  Duration(5 * time.Minute),
+			"medium": Duration(time.Hour),
+			"long":   Duration(24 * time.Hour),
+			"static": Duration(7 * 24 * time.Hour),
+		}},
+		Plugins: map[string]any{},
+	}
+}
+
+// defaultRoute returns what a route does before the file speaks, given the policy's defaults.
+func defaultRoute(d Defaults) Route {
+	return Route{
+		Method:   "GET",
+		Timeout:  d.Timeout,
+		Slow:     d.Slow,
+		Compress: d.Compress,
+		Stream:   d.Stream,
+		Limits:   Limits{Window: Duration(time.Minute)},
+		CORS:     CORS{MaxAge: Duration(10 * time.Minute)},
+		Audience: "public",
+		SLO:      SLO{Quantile: 0.95, Errors: 0.01, Window: Duration(30 * 24 * time.Hour)},
+	}
+}
+
+// defaultSink returns what a log sink does before the file speaks.
+func defaultSink(l Log) LogSink {
+	return LogSink{Format: "text", Level: l.Level, MaxSize: 100 << 20, MaxFiles: 5}
+}

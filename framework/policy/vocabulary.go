@@ -1,0 +1,44 @@
+package policy
+
+// Vocabulary is what one build of a program can do: the names that its policies may use.
+type Vocabulary struct {
+	Plugins []Plugin
+}
+
+// Plugin describes a plugin to the policy: its options, with their defaults, and its handlers.
+type Plugin struct {
+	Name     string
+	Doc      string
+	Options  any // a struct value holding the defaults, tagged like Policy; nil when the plugin has none
+	Handlers []Handler
+}
+
+// Handler describes a handler that routes can name.
+type Handler struct {
+	Name   string // what a route writes, such as "catalog.search"
+	Doc    string // one sentence
+	Reads  Inputs // what it reads of a request besides path parameters and, on an uncached route, the body
+	Stream bool   // it answers with a stream
+}
+
+// Inputs names parts of a request. A cached route's key holds exactly them.
+type Inputs struct {
+	Query   []string
+	Headers []string
+	Cookies []string
+}
+
+// Validator is implemented by plugin options that check themselves beyond their `check` tags. Validate's error is
+// reported at the plugin's table; an *OptionError at the key that it names.
+type Validator interface{ Validate() error }
+
+// OptionError is a mistake in one option.
+type OptionError struct {
+	Key string // dotted path within the plugin's table
+	Err error
+}
+
+func (e *OptionError) Error() string { return e.Key + ": " + e.Err.Error() }
+
+// Unwrap returns the mistake itself.
+func (e *OptionError) Unwrap() error { return e.Err }
