@@ -19,6 +19,7 @@ type Handler struct {
 	Doc    string // one sentence
 	Reads  Inputs // what it reads of a request besides path parameters and, on an uncached route, the body
 	Stream bool   // it answers with a stream
+	Always bool   // it answers while the server stops or is overloaded, as health checks must
 }
 
 // Inputs names parts of a request. A cached route's key holds exactly them.

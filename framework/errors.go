@@ -1,0 +1,80 @@
+package framework
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Error is an answer that says what went wrong. A handler returns one to choose status, code and message; any other error
+// is answered 500 with a general message, and logged.
+type Error struct {
+	Status     int           // HTTP status, 400 to 599
+	Code       string        // stable, for programs: "invalid_request"
+	Message    string        // for people; never an internal text
+	Details    []Detail      // what is wrong in which field
+	RetryAfter time.Duration // sent as Retry-After when positive
+	Err        error         // the cause: logged, never sent
+}
+
+// Detail is what is wrong with one field.
+type Detail struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("%d %s: %s: %v", e.Status, e.Code, e.Message, e.Err)
+	}
+	return fmt.Sprintf("%d %s: %s", e.Status, e.Code, e.Message)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// BadRequest is a 400 with the code invalid_request.
+func BadRequest(message string, details ...Detail) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "invalid_request", Message: message, Details: details}
+}
+
+// NotFound is a 404 with the code not_found.
+func NotFound(message string) *Error {
+	return &Error{Status: http.StatusNotFound, Code: "not_found", Message: message}
+}
+
+// Why the context of a handler or a stream ended; context.Cause returns them.
+var (
+	ErrTimeout    = errors.New("the route's time is over")
+	ErrClientGone = errors.New("the client has left")
+	ErrStopping   = errors.New("the server is stopping")
+	ErrStreamIdle = errors.New("the stream was silent for too long")
+	ErrStreamMax  = errors.New("the stream's time is over")
+)
+
+var (
+	errTimeout = &Error{Status: http.StatusRequestTimeout, Code: "timeout", Message: "the request took too long", Err: ErrTimeout}
+	errBusy    = &Error{
+		Status: http.StatusServiceUnavailable, Code: "overloaded", Message: "the server is busy, try again soon",
+		RetryAfter: time.Second,
+	}
+	errStopping = &Error{
+		Status: http.StatusServiceUnavailable, Code: "stopping", Message: "the server is stopping, try again",
+		RetryAfter: time.Second, Err: ErrStopping,
+	}
+)
+
+// asError turns what a handler returned into an answer.
+func asError(err error) *Error {
+	var e *Error
+	switch {
+	case errors.As(err, &e) && e.Status >= 400 && e.Status <= 599:
+		return e
+	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		return errTimeout
+	default:
+		return &Error{Status: http.StatusInternalServerError, Code: "internal", Message: "something went wrong on our side", Err: err}
+	}
+}
