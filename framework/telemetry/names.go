@@ -1,0 +1,191 @@
+package telemetry
+
+// The metrics of the whole product: framework and plugins name them here and nowhere else, so that dashboards, alerts and
+// tests have one list to agree with. A name is followed by its help text; the comment gives its labels. Names follow the
+// conventions of Prometheus (one-word prefix, base unit, _total on counters) and, for HTTP, of OpenTelemetry.
+const (
+	// Requests.
+
+	HTTPRequestDuration     = "http_server_request_duration_seconds" // http_request_method, http_route, http_response_status_code
+	HTTPRequestDurationHelp = "Time from the first byte of a request to the last of its answer, or to the first of a stream."
+
+	HTTPActiveRequests     = "http_server_active_requests"
+	HTTPActiveRequestsHelp = "Requests under way."
+
+	HTTPResponseBodyBytes     = "http_server_response_body_bytes_total" // http_route
+	HTTPResponseBodyBytesHelp = "Bytes of response bodies as they were sent, compressed ones counted compressed."
+
+	HTTPSlowRequests     = "http_server_slow_requests_total" // http_route
+	HTTPSlowRequestsHelp = "Requests that took longer than their route's slow threshold."
+
+	HTTPRequestTimeouts     = "http_server_request_timeouts_total" // http_route
+	HTTPRequestTimeoutsHelp = "Requests answered 408 because their route's timeout passed."
+
+	HTTPAbandonedHandlers     = "http_server_abandoned_handlers"
+	HTTPAbandonedHandlersHelp = "Handlers still running after their request timed out or its client left."
+
+	HTTPPanics     = "http_server_panics_total" // http_route
+	HTTPPanicsHelp = "Handlers that panicked."
+
+	HTTPClientGone     = "http_server_client_gone_total" // http_route
+	HTTPClientGoneHelp = "Requests whose client left before the answer was complete."
+
+	HTTPUndeclaredReads     = "http_server_undeclared_reads_total" // http_route
+	HTTPUndeclaredReadsHelp = "Reads of request inputs that are not in the cache key of their route, and so read as absent."
+
+	HTTPOpenStreams     = "http_server_open_streams"
+	HTTPOpenStreamsHelp = "Streamed answers under way."
+
+	HTTPRejectedRequests     = "http_server_rejected_requests_total" // reason
+	HTTPRejectedRequestsHelp = "Requests refused before their handler ran."
+
+	// Policy.
+
+	PolicyReloads     = "policy_reloads_total" // result
+	PolicyReloadsHelp = "Attempts to reload the policy."
+
+	PolicyLastReloadSuccess     = "policy_last_reload_success"
+	PolicyLastReloadSuccessHelp = "Whether the last attempt to load the policy succeeded."
+
+	PolicyLastReloadTimestamp     = "policy_last_reload_timestamp_seconds"
+	PolicyLastReloadTimestampHelp = "Unix time of the last successful load of the policy."
+
+	PolicyInfo     = "policy_info" // hash, version, file
+	PolicyInfoHelp = "The policy in force and the version of the program that serves it; always 1."
+
+	PolicySLOLatency     = "policy_slo_latency_seconds" // http_route, http_request_method, quantile
+	PolicySLOLatencyHelp = "Promised time within which the quantile of requests is answered."
+
+	PolicySLOErrorRatio     = "policy_slo_error_ratio" // http_route, http_request_method
+	PolicySLOErrorRatioHelp = "Promised largest share of requests answered 5xx or 408."
+
+	PolicySLOWindow     = "policy_slo_window_seconds" // http_route, http_request_method
+	PolicySLOWindowHelp = "Time over which the promises of a route hold."
+
+	PolicyTTL     = "policy_ttl_seconds" // http_route, http_request_method
+	PolicyTTLHelp = "How long stored answers of a route are fresh."
+
+	// Cache.
+
+	CacheRequests     = "cache_requests_total" // layer, result
+	CacheRequestsHelp = "Look-ups in a layer of the cache."
+
+	CacheResponses     = "cache_responses_total" // http_route, result
+	CacheResponsesHelp = "Answers of cached routes by what the response cache did."
+
+	CacheKeys     = "cache_keys" // layer
+	CacheKeysHelp = "Entries held."
+
+	CacheBytes     = "cache_bytes" // layer
+	CacheBytesHelp = "Bytes held, entries and overhead."
+
+	CacheMaxBytes     = "cache_max_bytes" // layer
+	CacheMaxBytesHelp = "Most bytes that the layer may hold."
+
+	CacheEvictions     = "cache_evictions_total" // layer
+	CacheEvictionsHelp = "Entries dropped to make room."
+
+	CacheUp     = "cache_up" // layer
+	CacheUpHelp = "Whether the layer answers."
+
+	CacheOperationDuration     = "cache_operation_duration_seconds" // layer, operation
+	CacheOperationDurationHelp = "Time of one operation on a layer."
+
+	// Chat.
+
+	ChatMessages     = "chat_messages_total" // language, topic
+	ChatMessagesHelp = "Messages of customers."
+
+	ChatSessionsActive     = "chat_sessions_active"
+	ChatSessionsActiveHelp = "Conversations held in memory."
+
+	ChatDuration     = "chat_duration_seconds" // source
+	ChatDurationHelp = "Time from a message to the end of its answer."
+
+	ChatFirstToken     = "chat_first_token_seconds" // source
+	ChatFirstTokenHelp = "Time from a message to the first piece of its answer."
+
+	ChatTokens     = "chat_tokens_total" // type, estimated
+	ChatTokensHelp = "Tokens read and written."
+
+	ChatDegraded     = "chat_degraded_total" // reason
+	ChatDegradedHelp = "Answers given without the model although it was asked for."
+
+	ChatClientGone     = "chat_client_gone_total" // phase
+	ChatClientGoneHelp = "Conversations whose client left during an answer."
+
+	ChatFeedback     = "chat_feedback_total" // rating
+	ChatFeedbackHelp = "Ratings given by customers."
+
+	// Shop.
+
+	AnalyticsEvents     = "analytics_events_total" // event
+	AnalyticsEventsHelp = "Events reported by the widget."
+
+	CatalogSearches     = "catalog_searches_total" // language, result
+	CatalogSearchesHelp = "Searches of the catalogue."
+
+	FAQSearches     = "faq_searches_total" // language, result
+	FAQSearchesHelp = "Searches of the questions and answers."
+
+	QualificationSessions     = "qualification_sessions_total" // category, result
+	QualificationSessionsHelp = "Guided qualifications."
+
+	// Operation.
+
+	HealthUp     = "health_up" // service
+	HealthUpHelp = "Whether a service that this one depends on is healthy."
+
+	LogDroppedLines     = "log_dropped_lines_total" // sink
+	LogDroppedLinesHelp = "Log lines lost because their sink was too slow or failed."
+)
+
+// The labels.
+const (
+	LabelMethod    = "http_request_method" // normalised by Vec.With: a method that no standard names is Other
+	LabelRoute     = "http_route"          // the template, never a path
+	LabelStatus    = "http_response_status_code"
+	LabelReason    = "reason"
+	LabelResult    = "result"
+	LabelHash      = "hash"
+	LabelVersion   = "version"
+	LabelFile      = "file"
+	LabelQuantile  = "quantile"
+	LabelLayer     = "layer"
+	LabelOperation = "operation"
+	LabelLanguage  = "language"
+	LabelTopic     = "topic"
+	LabelSource    = "source"
+	LabelType      = "type"
+	LabelEstimated = "estimated"
+	LabelPhase     = "phase"
+	LabelRating    = "rating"
+	LabelEvent     = "event"
+	LabelCategory  = "category"
+	LabelService   = "service"
+	LabelSink      = "sink"
+)
+
+// Label values that several places must agree on.
+const (
+	Unmatched = "unmatched" // the route of a request that no route matches
+	Other     = "_OTHER"    // a value beyond what a label may hold; OpenTelemetry's word for an unknown method
+	Success   = "success"
+	Failure   = "failure"
+)
+
+// HTTPBuckets are the classic buckets of a request's duration, in seconds, as OpenTelemetry's semantic conventions advise.
+func HTTPBuckets() []float64 {
+	return []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
+}
+
+// ChatBuckets are the classic buckets of a whole answer, in seconds: 0.01·2ⁿ up to 81.92, as OpenTelemetry's conventions
+// for generative AI advise.
+func ChatBuckets() []float64 {
+	return []float64{.01, .02, .04, .08, .16, .32, .64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92}
+}
+
+// FirstTokenBuckets are the classic buckets of the time to an answer's first piece, in seconds, from the same conventions.
+func FirstTokenBuckets() []float64 {
+	return []float64{.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 15, 20, 30, 45, 60}
+}
