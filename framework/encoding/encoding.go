@@ -1,0 +1,120 @@
+// Package encoding chooses the content coding of an answer and compresses it.
+//
+// It knows content codings and media types (RFC 9110, sections 8.3, 8.4 and 12.5.3) and nothing else of HTTP.
+package encoding
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// The content codings that an Encoder makes, and identity, which is none.
+const (
+	Gzip     = "gzip"
+	Brotli   = "br"
+	Zstd     = "zstd"
+	Identity = "identity"
+)
+
+// Every encoder's own level for the levels 1 to 9 of a policy. Up to level 6, brotli stays at quality 4 at most: the
+// bytes that higher qualities save cost several times the CPU, which only a body compressed once in advance repays.
+var (
+	brotliLevels = [...]int{1, 2, 3, 4, 4, 4, 5, 6, 9}
+	zstdLevels   = [...]zstd.EncoderLevel{
+		zstd.SpeedFastest, zstd.SpeedFastest, zstd.SpeedDefault, zstd.SpeedDefault, zstd.SpeedDefault, zstd.SpeedDefault,
+		zstd.SpeedBetterCompression, zstd.SpeedBetterCompression, zstd.SpeedBestCompression,
+	}
+)
+
+// zstdWindow is the largest window that a decoder of the content coding has to have (RFC 9659, section 3).
+const zstdWindow = 8 << 20
+
+// Encoder compresses bodies at one level. It may be used concurrently.
+type Encoder struct {
+	minSize int
+	offered []string
+
+	buffers sync.Pool // *bytes.Buffer
+	gzip    sync.Pool // *gzip.Writer
+	brotli  sync.Pool // *brotli.Writer
+	zstd    *zstd.Encoder
+}
+
+// New returns an Encoder of level 1 (fastest) to 9 (smallest) that offers the codings in the order of the server's
+// preference and leaves bodies below minSize bytes alone.
+func New(level, minSize int, offered []string) (*Encoder, error) {
+	if level < 1 || level > 9 {
+		return nil, fmt.Errorf("compression level %d is not between 1 and 9", level)
+	}
+	for _, coding := range offered {
+		if coding != Gzip && coding != Brotli && coding != Zstd {
+			return nil, fmt.Errorf("content coding %q is not one of %s, %s and %s", coding, Gzip, Brotli, Zstd)
+		}
+	}
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstdLevels[level-1]), zstd.WithWindowSize(zstdWindow))
+	if err != nil {
+		return nil, fmt.Errorf("prepare zstd: %w", err)
+	}
+	return &Encoder{
+		minSize: minSize,
+		offered: slices.Clone(offered),
+		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
+		gzip: sync.Pool{New: func() any {
+			w, err := gzip.NewWriterLevel(nil, level)
+			if err != nil {
+				panic("encoding: a checked gzip level was refused: " + err.Error())
+			}
+			return w
+		}},
+		brotli: sync.Pool{New: func() any { return brotli.NewWriterLevel(nil, brotliLevels[level-1]) }},
+		zstd:   z,
+	}, nil
+}
+
+// Offered returns the codings that the Encoder makes, the preferred one first. It must not be changed.
+func (e *Encoder) Offered() []string { return e.offered }
+
+// MinSize returns the size in bytes of the smallest body that is worth compressing.
+func (e *Encoder) MinSize() int { return e.minSize }
+
+// Encode returns body in the given coding, in a slice of its own. It returns false when the Encoder does not offer the
+// coding, and when the result would not be smaller than body.
+func (e *Encoder) Encode(coding string, body []byte) ([]byte, bool) {
+	if !slices.Contains(e.offered, coding) {
+		return nil, false
+	}
+	buf := e.buffers.Get().(*bytes.Buffer)
+	buf.Reset()
+	defer e.buffers.Put(buf)
+
+	switch coding {
+	case Gzip:
+		compress(&e.gzip, buf, body, (*gzip.Writer).Reset)
+	case Brotli:
+		compress(&e.brotli, buf, body, (*brotli.Writer).Reset)
+	case Zstd:
+		buf.Grow(e.zstd.MaxEncodedSize(len(body)))
+		buf.Write(e.zstd.EncodeAll(body, buf.AvailableBuffer()))
+	}
+	if buf.Len() >= len(body) {
+		return nil, false
+	}
+	return bytes.Clone(buf.Bytes()), true
+}
+
+// compress runs body through a pooled writer of a stream format, into buf, which never fails.
+func compress[W io.WriteCloser](pool *sync.Pool, buf *bytes.Buffer, body []byte, reset func(W, io.Writer)) {
+	w := pool.Get().(W)
+	reset(w, buf)
+	w.Write(body) //nolint:errcheck // a bytes.Buffer takes every byte
+	w.Close()     //nolint:errcheck // as above
+	reset(w, nil)
+	pool.Put(w)
+}
