@@ -1,0 +1,115 @@
+package httpcache
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Input is a declared input of a cached route and what the request holds of it. Nil values are absent, which is another
+// input than present and empty.
+type Input struct {
+	Name   string
+	Values []string
+}
+
+// Key is what an answer depends on: the method, the path, the host if asked, and the declared inputs. Header names and the
+// host are compared without regard to case, inputs in the order of their names.
+type Key struct {
+	Method  string // HEAD shares the answers of GET
+	Host    string // empty when it is not in the key
+	Path    string // as the client sent it
+	Query   []Input
+	Headers []Input
+	Cookies []Input
+}
+
+// String returns the key under which answers are stored:
+//
+//	GET@shop.example /api/products?language=fr&tag=a&tag=b h:accept-language=fr c:currency=MAD
+//
+// What could be taken for a separator is percent-encoded, so two different keys never have the same string.
+func (k *Key) String() string { return string(k.append(make([]byte, 0, 128), false)) }
+
+// Readable returns the key for people: as String does, with the values of cookies and credentials hidden.
+func (k *Key) Readable() string { return string(k.append(nil, true)) }
+
+func (k *Key) append(b []byte, hide bool) []byte {
+	method := k.Method
+	if method == "HEAD" {
+		method = "GET"
+	}
+	b = appendEscaped(b, method)
+	b = append(b, '@')
+	b = appendEscaped(b, strings.ToLower(k.Host))
+	b = append(b, ' ')
+	b = appendEscaped(b, k.Path)
+	separator := "?"
+	for _, in := range sorted(k.Query) {
+		b = appendInput(b, &separator, "&", in.Name, in.Values, false)
+	}
+	separator = " h:"
+	for _, in := range sortedFold(k.Headers) {
+		b = appendInput(b, &separator, " h:", in.Name, in.Values, hide && strings.HasSuffix(in.Name, "authorization"))
+	}
+	separator = " c:"
+	for _, in := range sorted(k.Cookies) {
+		b = appendInput(b, &separator, " c:", in.Name, in.Values, hide)
+	}
+	return b
+}
+
+// appendInput appends every value of an input, each with its name, and the separator before it; next is the one that follows.
+func appendInput(b []byte, separator *string, next, name string, values []string, hide bool) []byte {
+	for _, value := range values {
+		b = append(b, *separator...)
+		*separator = next
+		b = appendEscaped(b, name)
+		b = append(b, '=')
+		if hide {
+			b = append(b, "••••"...)
+		} else {
+			b = appendEscaped(b, value)
+		}
+	}
+	return b
+}
+
+// sorted returns the inputs by name. Inputs of the same name stay in their order.
+func sorted(inputs []Input) []Input {
+	byName := func(a, b Input) int { return cmp.Compare(a.Name, b.Name) }
+	if slices.IsSortedFunc(inputs, byName) {
+		return inputs
+	}
+	inputs = slices.Clone(inputs)
+	slices.SortStableFunc(inputs, byName)
+	return inputs
+}
+
+// sortedFold returns the inputs by their names in lower case.
+func sortedFold(inputs []Input) []Input {
+	for i, in := range inputs {
+		if lower := strings.ToLower(in.Name); lower != in.Name {
+			inputs = slices.Clone(inputs)
+			for j := i; j < len(inputs); j++ {
+				inputs[j].Name = strings.ToLower(inputs[j].Name)
+			}
+			break
+		}
+	}
+	return sorted(inputs)
+}
+
+// appendEscaped appends s with every byte percent-encoded that separates the parts of a key, or would not print.
+func appendEscaped(b []byte, s string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c <= ' ', c == 0x7f, c == '%', c == '?', c == '&', c == '=', c == '@':
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		default:
+			b = append(b, c)
+		}
+	}
+	return b
+}

@@ -1,0 +1,254 @@
+package httpcache
+
+import (
+	"bytes"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/innatural/chatbot/framework/encoding"
+)
+
+// field is a header field of an answer.
+type field struct{ name, value string }
+
+// representation is an answer with all that can be prepared of it. What it holds is shared by every request that it answers and never
+// changes, but for the encoded variants, each made when it is first asked for.
+type representation struct {
+	status       int
+	made         time.Time
+	lastModified time.Time // zero when the handler gave none
+	etag         string    // of the identity body; empty when there is none
+	negotiable   bool      // the body may be compressed
+	plain        *variant
+	tags         []string
+
+	encoding sync.Mutex // held while a variant is made
+	encoded  [3]atomic.Pointer[variant]
+	grow     func(bytes int) // accounts for a variant; nil when the representation is not stored
+
+	moment atomic.Pointer[moment]
+}
+
+// variant is the body in one content coding, with the fields of a 200 and those of a 304.
+type variant struct {
+	body        []byte
+	etag        string
+	full        []field
+	notModified []field
+}
+
+// moment is what the fields of a hit say during one second.
+type moment struct {
+	age, ttl    int64
+	ageField    string
+	cacheStatus string
+}
+
+// newRepresentation prepares a normalized response made at a time. It keeps its body.
+func newRepresentation(resp *Response, made time.Time) *representation {
+	r := &representation{status: resp.Status, made: made, tags: resp.Tags}
+	h := resp.Header
+	directives := cacheControl(h)
+	if r.status == http.StatusOK && !directives.noStore {
+		if r.etag = h.Get("Etag"); r.etag == "" {
+			r.etag = strongETag(resp.Body)
+		}
+		if date, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
+			r.lastModified = date
+		}
+	}
+	r.negotiable = encoding.Compressible(h.Get("Content-Type")) && h.Get("Content-Encoding") == "" &&
+		!directives.noTransform && len(resp.Body) > 0
+
+	fields := endToEnd(h)
+	if h.Get("Date") == "" {
+		fields = append(fields, field{"Date", made.UTC().Format(http.TimeFormat)})
+	}
+	if vary := r.vary(h); vary != "" {
+		fields = append(fields, field{"Vary", vary})
+	}
+	if r.etag != "" {
+		fields = append(fields, field{"Accept-Ranges", "bytes"})
+	}
+	r.plain = newVariant(resp.Body, fields, r.etag)
+	return r
+}
+
+func newVariant(body []byte, fields []field, etag string) *variant {
+	v := &variant{body: body, etag: etag, full: slices.Clip(fields)}
+	if etag != "" {
+		v.full = append(v.full, field{"ETag", etag})
+		v.notModified = notModifiedFields(v.full)
+	}
+	return v
+}
+
+// notModifiedFields returns those that a 304 repeats of a 200 (RFC 9110, section 15.4.5).
+func notModifiedFields(full []field) []field {
+	var kept []field
+	for _, f := range full {
+		switch f.name {
+		case "Cache-Control", "Content-Location", "Date", "ETag", "Expires", "Vary":
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// vary returns the Vary of the answer: what the handler said, and Accept-Encoding when the body may be compressed, also on
+// answers where it isn't (RFC 9110, section 12.5.5).
+func (r *representation) vary(h http.Header) string {
+	said := strings.Join(h.Values("Vary"), ", ")
+	if !r.negotiable || listHas(said, "*") || listHas(said, "Accept-Encoding") {
+		return said
+	}
+	if said == "" {
+		return "Accept-Encoding"
+	}
+	return said + ", Accept-Encoding"
+}
+
+// answer returns the answer to a request: the variant that it accepts, or 304, 206 or 416 (RFC 9110, section 13.2.2).
+func (r *representation) answer(req *Request, e *encoding.Encoder) Result {
+	conditional := r.etag != "" && (req.Method == http.MethodGet || req.Method == http.MethodHead)
+	part := conditional && req.Range != "" && req.Method == http.MethodGet &&
+		rangeApplies(req.IfRange, r.etag, r.lastModified, r.made)
+	coding := encoding.Identity
+	// Parts are those of the identity body, whose bytes stay the same whatever the encoder does.
+	if r.negotiable && !part && e != nil && !req.NoCompression && len(r.plain.body) >= e.MinSize() {
+		coding, _ = encoding.Negotiate(req.AcceptEncoding, e.Offered())
+	}
+	v := r.plain
+	if coding != encoding.Identity {
+		etag := encodedETag(r.etag, coding)
+		if made := r.encoded[slot(coding)].Load(); made != nil {
+			v = made
+		} else if conditional && req.IfNoneMatch != "" && matchesAny(req.IfNoneMatch, etag) {
+			// Who has this tag has had the variant: no need to make it to say so.
+			return Result{Status: http.StatusNotModified, fields: withETag(r.plain.notModified, etag)}
+		} else {
+			v = r.encode(coding, etag, e)
+		}
+	}
+	res := Result{Status: r.status, Body: v.body, fields: v.full}
+	if !conditional {
+		return res
+	}
+	if req.IfNoneMatch != "" {
+		if matchesAny(req.IfNoneMatch, v.etag) {
+			return Result{Status: http.StatusNotModified, fields: v.notModified}
+		}
+	} else if req.IfModifiedSince != "" && notModifiedSince(req.IfModifiedSince, r.lastModified) {
+		return Result{Status: http.StatusNotModified, fields: v.notModified}
+	}
+	if part {
+		r.cut(&res, req.Range)
+	}
+	return res
+}
+
+// cut makes a 206 or a 416 of a 200 (RFC 9110, sections 15.3.7 and 15.5.17).
+func (r *representation) cut(res *Result, spec string) {
+	size := len(res.Body)
+	start, end, kind := parseRange(spec, size)
+	switch kind {
+	case rangeSatisfiable:
+		res.Status = http.StatusPartialContent
+		res.Body = res.Body[start:end:end]
+		res.add("Content-Range", "bytes "+strconv.Itoa(start)+"-"+strconv.Itoa(end-1)+"/"+strconv.Itoa(size))
+	case rangeUnsatisfiable:
+		res.Status = http.StatusRequestedRangeNotSatisfiable
+		res.Body, res.fields = nil, nil
+		res.add("Content-Range", "bytes */"+strconv.Itoa(size))
+	}
+}
+
+// encode makes the variant of a coding, once, whoever asks. A body that does not shrink is its own variant.
+func (r *representation) encode(coding, etag string, e *encoding.Encoder) *variant {
+	r.encoding.Lock()
+	defer r.encoding.Unlock()
+	place := &r.encoded[slot(coding)]
+	if v := place.Load(); v != nil {
+		return v
+	}
+	v := r.plain
+	if body, ok := e.Encode(coding, r.plain.body); ok {
+		fields := append(withETag(r.plain.full, etag), field{"Content-Encoding", coding})
+		v = &variant{body: body, etag: etag, full: fields, notModified: withETag(r.plain.notModified, etag)}
+		if r.grow != nil {
+			r.grow(v.cost())
+		}
+	}
+	place.Store(v)
+	return v
+}
+
+// slot returns where the variant of a coding is.
+func slot(coding string) int {
+	switch coding {
+	case encoding.Gzip:
+		return 0
+	case encoding.Brotli:
+		return 1
+	}
+	return 2
+}
+
+// at returns the fields of a hit of an age, which one second shares.
+func (r *representation) at(name string, age, ttl time.Duration) *moment {
+	ageSeconds, ttlSeconds := int64(age/time.Second), int64(ttl/time.Second)
+	if m := r.moment.Load(); m != nil && m.age == ageSeconds && m.ttl == ttlSeconds {
+		return m
+	}
+	left := strconv.FormatInt(ttlSeconds-ageSeconds, 10)
+	m := &moment{
+		age: ageSeconds, ttl: ttlSeconds,
+		ageField:    strconv.FormatInt(ageSeconds, 10),
+		cacheStatus: name + "; hit; ttl=" + left,
+	}
+	r.moment.Store(m)
+	return m
+}
+
+// The bytes that a field's strings' headers and a representation without its contents occupy.
+const (
+	fieldBytes          = 32
+	representationBytes = 320
+)
+
+// cost returns the bytes that the representation occupies.
+func (r *representation) cost() int {
+	n := representationBytes + r.plain.cost()
+	for _, f := range r.plain.full {
+		n += len(f.name) + len(f.value)
+	}
+	return n
+}
+
+// cost returns the bytes that the variant occupies, without the strings that it shares.
+func (v *variant) cost() int {
+	return cap(v.body) + fieldBytes*(cap(v.full)+cap(v.notModified)+2)
+}
+
+// compact returns b without more spare capacity than an eighth.
+func compact(b []byte) []byte {
+	if cap(b)-len(b) > len(b)/8 {
+		return bytes.Clone(b)
+	}
+	return b
+}
+
+func withETag(fields []field, etag string) []field {
+	changed := slices.Clone(fields)
+	for i := range changed {
+		if changed[i].name == "ETag" {
+			changed[i].value = etag
+		}
+	}
+	return changed
+}
