@@ -1,0 +1,179 @@
+// Package limit bounds what is asked of a service: requests of one client over time, and requests of all clients at once.
+package limit
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	shards   = 64
+	ways     = 8          // neighbouring slots that a client may be in
+	minSlots = 2 * ways   // of a shard, at first
+	maxSlots = 256 * ways // of a shard, at most
+)
+
+// MaxClients is how many clients a Limiter remembers, in at most 2 MiB.
+const MaxClients = shards * maxSlots
+
+// A Limiter admits a number of requests per window for each client. A client that has been quiet may make all of them at
+// once; they come back one by one, evenly over the window, so that in any span of time t it makes at most
+// requests × (1 + t/window). This is the generic cell rate algorithm in its virtual scheduling form (ITU-T I.371, annex A):
+// one time stamp a client, no timers, no clean-up.
+//
+// Memory is bounded: past MaxClients, or when the slots that a client may use are taken, the client is forgotten whose quota
+// is nearest to being whole again. So an attack from very many addresses can get a client admitted too often, and never
+// refused wrongly. An IPv6 client is its /64 network, which is what one subscriber holds (RFC 6177).
+//
+// A Limiter may be used concurrently. Time stamps are whole nanoseconds, which is exact to 0.1 % up to a million requests a
+// second and client.
+type Limiter struct {
+	requests int
+	interval int64 // nanoseconds between requests at the even rate
+	policy   string
+	start    time.Time
+	seed     maphash.Seed
+	shards   [shards]shard
+}
+
+type shard struct {
+	mu    sync.Mutex
+	slots []slot // in sets of ways
+}
+
+// slot remembers a client by the hash of its address; two clients share a hash once in 2⁶⁴.
+type slot struct {
+	client uint64 // 0 is nobody
+	due    int64  // when the next request would arrive at the even rate, in nanoseconds since start
+}
+
+// New returns a Limiter of a number of requests, at least 1, in each window of at least that many nanoseconds.
+func New(requests int, window time.Duration) *Limiter {
+	return &Limiter{
+		requests: requests,
+		interval: max(1, int64(window)/int64(requests)),
+		policy:   `"default";q=` + strconv.Itoa(requests) + ";w=" + seconds(window),
+		start:    time.Now(),
+		seed:     maphash.MakeSeed(),
+	}
+}
+
+// A Decision says whether a request is admitted, and where its client stands.
+type Decision struct {
+	OK         bool
+	Limit      int           // requests in each window
+	Remaining  int           // requests that the client may make at once now
+	Next       time.Duration // until it may make one more than Remaining
+	Reset      time.Duration // until it may make Limit again
+	RetryAfter time.Duration // until it may make one, when this one was refused
+	policy     string
+}
+
+// Allow decides on a request of a client, and counts it when it admits it. It does not allocate, save while the table of
+// clients grows.
+func (l *Limiter) Allow(client netip.Addr) Decision {
+	hash := l.hash(client)
+	s := &l.shards[hash%shards]
+	burst := l.interval * int64(l.requests)
+	s.mu.Lock()
+	now := int64(time.Since(l.start))
+	slot := s.find(hash, now)
+	due := max(slot.due, now)
+	ok := due+l.interval-now <= burst
+	if ok {
+		due += l.interval
+		slot.client, slot.due = hash, due
+	}
+	s.mu.Unlock()
+
+	d := Decision{OK: ok, Limit: l.requests, Reset: time.Duration(due - now), policy: l.policy}
+	free := burst - (due - now)
+	d.Remaining = int(free / l.interval)
+	d.Next = time.Duration(l.interval - free%l.interval)
+	if !ok {
+		d.RetryAfter = d.Next
+	}
+	return d
+}
+
+// find returns the slot of a client, or one that it may take: a free one, or the one whose client loses least.
+func (s *shard) find(client uint64, now int64) *slot {
+	if s.slots == nil {
+		s.slots = make([]slot, minSlots)
+	}
+	for {
+		set := s.set(client)
+		found := &set[0]
+		for i := range set {
+			if set[i].client == client {
+				return &set[i]
+			}
+			if set[i].due < found.due {
+				found = &set[i]
+			}
+		}
+		if found.due > now && len(s.slots) < maxSlots {
+			s.grow(now)
+			continue
+		}
+		*found = slot{}
+		return found
+	}
+}
+
+// set returns the slots that a client may be in.
+func (s *shard) set(client uint64) []slot {
+	i := int(client/shards) % (len(s.slots) / ways) * ways
+	return s.slots[i : i+ways]
+}
+
+// grow doubles the table, keeping the clients whose quota is not whole.
+func (s *shard) grow(now int64) {
+	old := s.slots
+	s.slots = make([]slot, 2*len(old))
+	for _, one := range old {
+		if one.due <= now {
+			continue
+		}
+		set := s.set(one.client)
+		for i := range set { // there is room: a set is split over two
+			if set[i].client == 0 {
+				set[i] = one
+				break
+			}
+		}
+	}
+}
+
+// hash returns the client as a number other than 0 that an attacker cannot choose.
+func (l *Limiter) hash(client netip.Addr) uint64 {
+	address := client.As16()
+	if client.Is6() && !client.Is4In6() {
+		clear(address[8:])
+	}
+	return max(1, maphash.Bytes(l.seed, address[:]))
+}
+
+// A Header is a name and a value.
+type Header struct{ Name, Value string }
+
+// Headers tells the client where it stands: RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11), and the
+// three fields of that draft's sixth version for older clients.
+func (d Decision) Headers() []Header {
+	remaining := strconv.Itoa(d.Remaining)
+	return []Header{
+		{"RateLimit", `"default";r=` + remaining + ";t=" + seconds(d.Next)},
+		{"RateLimit-Policy", d.policy},
+		{"RateLimit-Limit", strconv.Itoa(d.Limit)},
+		{"RateLimit-Remaining", remaining},
+		{"RateLimit-Reset", seconds(d.Reset)},
+	}
+}
+
+// seconds writes a time span in whole seconds, rounded up, so that whoever waits that long does not come too early.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+}
