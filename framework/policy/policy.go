@@ -4,11 +4,16 @@
 // reported at once, each with its place. The package knows no HTTP and no Redis: routes are names, patterns and values.
 package policy
 
+import "fmt"
+
 // meta is what a policy knows about itself.
 type meta struct {
-	file    string
-	hash    string
-	origins map[string]Origin // by dotted path, such as routes[2].cache.ttl
+	file   string
+	hash   string
+	root   *Key
+	places map[string]place // of what a layer wrote, by dotted path, such as routes[2].cache.ttl
+	hidden map[string]bool  // dotted paths of values that came from a reference
+	router *router
 }
 
 // Source is a policy file: its name, as problems print it, and its text.
@@ -39,7 +44,24 @@ type Origin struct {
 	Kind      Kind
 	File      string // for FromFile
 	Line, Col int    // for FromFile, from 1
-	Name      string // the variable or flag
+	Name      string // the variable or flag; for FromFile the references that the value holds, such as "env SHOP_KEY"
+}
+
+// String says where in a few words: "policies/shop.toml:11:1", "env REQUEST_TIMEOUT", "flag --server.listen" or "default".
+func (o Origin) String() string {
+	switch o.Kind {
+	case FromFile:
+		at := fmt.Sprintf("%s:%d:%d", o.File, o.Line, o.Col)
+		if o.Name != "" {
+			at += " (" + o.Name + ")"
+		}
+		return at
+	case FromEnv:
+		return "env " + o.Name
+	case FromFlag:
+		return "flag --" + o.Name
+	}
+	return string(FromDefault)
 }
 
 // Problem is one mistake in a policy.
@@ -51,6 +73,8 @@ type Problem struct {
 	Kind string `json:"kind"` // stable word, such as "unknown-key"
 	What string `json:"what"`
 	Hint string `json:"hint,omitempty"` // what to do
+
+	hide []int // columns at which the line holds a secret
 }
 
 // Problems are all the mistakes of a policy, sorted by place. As an error it is their text, a line each.

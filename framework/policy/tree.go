@@ -25,6 +25,7 @@ const (
 	TypeList     Type = "list"  // of Elem; of tables it is an array of tables
 	TypeMap      Type = "map"   // any name to Elem
 	TypeTable    Type = "table" // with Keys
+	TypeAny      Type = "any"
 )
 
 // Key describes one key of a policy: what may be written there. The loader, the schema, the reference and the formatter all
@@ -38,6 +39,7 @@ type Key struct {
 	Keys    []*Key // of a Table, in the order of the reference
 	Elem    *Key   // of a List or a Map
 
+	goType reflect.Type
 	field  int            // in the struct of the table
 	byName map[string]int // in Keys
 }
@@ -83,9 +85,9 @@ func (k *Key) add(child *Key) {
 func Describe(vocab Vocabulary) *Key {
 	root := describe("policy", reflect.ValueOf(*Default()))
 	plugins := root.Key("plugins")
-	plugins.Type, plugins.Elem = TypeTable, nil
+	plugins.Type, plugins.Elem, plugins.Default = TypeTable, nil, ""
 	for _, plugin := range vocab.Plugins {
-		table := &Key{Type: TypeTable}
+		table := &Key{Type: TypeTable, goType: reflect.TypeFor[struct{}]()}
 		if plugin.Options != nil {
 			table = describe("options of plugin "+plugin.Name, reflect.ValueOf(plugin.Options))
 		}
@@ -100,12 +102,13 @@ var (
 	sizeType     = reflect.TypeFor[Size]()
 	secretType   = reflect.TypeFor[Secret]()
 	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
+	anyType      = reflect.TypeFor[any]()
 )
 
 // describe derives the key of a value that holds its default. where names it in a panic.
 func describe(where string, v reflect.Value) *Key {
 	t := v.Type()
-	key := &Key{}
+	key := &Key{goType: t}
 	switch {
 	case t == durationType:
 		key.Type = TypeDuration
@@ -125,16 +128,16 @@ func describe(where string, v reflect.Value) *Key {
 		key.Type = TypeFloat
 	case t.Kind() == reflect.Slice:
 		key.Type = TypeList
-		key.Elem = describe(where, elementDefault(t.Elem()))
+		key.Elem = describe(where, elementDefault(t.Elem(), Default()))
 	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
-		if t.Elem().Kind() == reflect.Interface { // the plugins' options, which Describe fills in
-			return &Key{Type: TypeMap}
-		}
 		key.Type = TypeMap
-		key.Elem = describe(where, elementDefault(t.Elem()))
+		key.Elem = describe(where, elementDefault(t.Elem(), Default()))
+	case t == anyType:
+		key.Type = TypeAny
+		return key
 	case t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct:
 		if v.IsNil() {
-			return describe(where, elementDefault(t.Elem()))
+			return describe(where, elementDefault(t.Elem(), Default()))
 		}
 		return describe(where, v.Elem())
 	case t.Kind() == reflect.Struct:
@@ -169,9 +172,8 @@ func describeTable(where string, table *Key, v reflect.Value) {
 	}
 }
 
-// elementDefault is what an element of a list, or a table that may be absent, holds before the file speaks.
-func elementDefault(t reflect.Type) reflect.Value {
-	p := Default()
+// elementDefault is what an element of a list, or a table that may be absent, holds in policy p before the file speaks.
+func elementDefault(t reflect.Type, p *Policy) reflect.Value {
 	switch t {
 	case reflect.TypeFor[Route]():
 		return reflect.ValueOf(defaultRoute(p.Defaults))
@@ -179,6 +181,8 @@ func elementDefault(t reflect.Type) reflect.Value {
 		return reflect.ValueOf(defaultRouteCache(p.Defaults))
 	case reflect.TypeFor[LogSink]():
 		return reflect.ValueOf(defaultSink(p.Log))
+	case reflect.TypeFor[Test]():
+		return reflect.ValueOf(defaultTest())
 	}
 	return reflect.Zero(t)
 }

@@ -1,0 +1,312 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// Bounds of a policy file. 10,000 routes with ten keys each are about 3 MiB.
+const (
+	maxFile  = 8 << 20
+	maxDepth = 32  // tables and arrays within each other
+	maxPath  = 512 // bytes of a dotted path
+)
+
+// document is a TOML file: its values, and where each of them is written.
+type document struct {
+	values map[string]any
+	places map[string]place
+}
+
+// place is where a value is written.
+type place struct {
+	Origin        // of its key
+	line, col int // of the value itself
+}
+
+// parse reads a file. A problem is the first mistake of its syntax.
+func parse(src Source) (*document, *Problem) {
+	text := trimBOM(src.Text)
+	x := &indexer{file: src.Name, text: text, places: map[string]place{}, arrays: map[string]int{}}
+	if len(text) > maxFile {
+		return nil, &Problem{
+			File: src.Name, Line: 1, Col: 1, Kind: kindSyntax,
+			What: fmt.Sprintf("the file is larger than %s", Size(maxFile)), Hint: "split the service over several policies",
+		}
+	}
+	x.lines = append(x.lines, 0)
+	for i, c := range text {
+		if c == '\n' {
+			x.lines = append(x.lines, i+1)
+		}
+	}
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRune(text[i:])
+		if r == utf8.RuneError && n == 1 {
+			return nil, x.syntax(i, "the file is not UTF-8", "save it as UTF-8")
+		}
+		i += n
+	}
+	if problem := x.index(); problem != nil {
+		return nil, problem
+	}
+	doc := &document{places: x.places}
+	if err := toml.Unmarshal(text, &doc.values); err != nil {
+		var syntax *toml.DecodeError
+		if !errors.As(err, &syntax) {
+			return nil, x.syntax(0, "syntax: "+err.Error(), "")
+		}
+		row, col := syntax.Position()
+		return nil, x.syntax(x.lines[row-1]+col-1, "syntax: "+strings.TrimPrefix(syntax.Error(), "toml: "), "")
+	}
+	return doc, nil
+}
+
+// indexer finds the places of keys and values. It is the one user of go-toml's unstable parser, which alone tells them.
+type indexer struct {
+	file   string
+	text   []byte
+	lines  []int // offset at which each line starts
+	parser unstable.Parser
+	places map[string]place
+	arrays map[string]int // length of each array of tables so far
+	deep   int            // offset behind the first key that is too deep
+	last   struct{ offset, line, col int }
+}
+
+func (x *indexer) index() *Problem {
+	x.parser.Reset(x.text)
+	table := ""
+	for x.deep == 0 && x.parser.NextExpression() {
+		switch e := x.parser.Expression(); e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table = x.header(e)
+		case unstable.KeyValue:
+			x.keyValue(table, e, strings.Count(table, "."))
+		}
+	}
+	if x.deep > 0 {
+		return x.syntax(x.deep-1, "the file nests tables and arrays too deeply", "")
+	}
+	if err := x.parser.Error(); err != nil {
+		var syntax *unstable.ParserError
+		if !errors.As(err, &syntax) {
+			return x.syntax(0, "syntax: "+err.Error(), "")
+		}
+		offset := min(cap(x.text)-cap(syntax.Highlight), len(x.text))
+		return x.syntax(offset, "syntax: "+syntax.Message, "")
+	}
+	return nil
+}
+
+// header records a table header and returns the path of its table.
+func (x *indexer) header(e *unstable.Node) string {
+	path, depth := "", 0
+	for it := e.Key(); it.Next(); depth++ {
+		node, last := it.Node(), it.IsLast()
+		path = join(path, string(node.Data))
+		if x.tooDeep(path, depth, node) {
+			return ""
+		}
+		if e.Kind == unstable.ArrayTable && last {
+			x.mark(path, node, node, false)
+			n := x.arrays[path]
+			x.arrays[path] = n + 1
+			path = element(path, n)
+		} else if n := x.arrays[path]; n > 0 {
+			path = element(path, n-1)
+			last = false
+		}
+		x.mark(path, node, node, last)
+	}
+	return path
+}
+
+func (x *indexer) keyValue(table string, e *unstable.Node, depth int) {
+	path := table
+	for it := e.Key(); it.Next(); depth++ {
+		node := it.Node()
+		path = join(path, string(node.Data))
+		if x.tooDeep(path, depth, node) {
+			return
+		}
+		if !it.IsLast() {
+			x.mark(path, node, node, false)
+			continue
+		}
+		end := int(node.Raw.Offset + node.Raw.Length)
+		at := end + bytes.IndexByte(x.text[end:], '=') + 1
+		for x.text[at] == ' ' || x.text[at] == '\t' {
+			at++
+		}
+		x.places[path] = x.place(int(node.Raw.Offset), at)
+		x.value(path, e.Value(), at, depth+1)
+	}
+}
+
+// value records what is within a value that starts at the given offset.
+func (x *indexer) value(path string, node *unstable.Node, at, depth int) {
+	if x.tooDeep(path, depth, node) {
+		return
+	}
+	switch node.Kind {
+	case unstable.InlineTable:
+		for it := node.Children(); it.Next(); {
+			x.keyValue(path, it.Node(), depth)
+		}
+	case unstable.Array:
+		for i, it := 0, node.Children(); it.Next(); i++ {
+			child, offset := it.Node(), at
+			if child.Raw.Length > 0 { // the parser keeps no place of an array within an array
+				offset = int(child.Raw.Offset)
+			}
+			x.places[element(path, i)] = x.place(offset, offset)
+			x.value(element(path, i), child, offset, depth+1)
+		}
+	}
+}
+
+func (x *indexer) tooDeep(path string, depth int, at *unstable.Node) bool {
+	if depth > maxDepth || len(path) > maxPath {
+		x.deep = max(x.deep, int(at.Raw.Offset)+1)
+	}
+	return x.deep > 0
+}
+
+func (x *indexer) mark(path string, key, value *unstable.Node, again bool) {
+	if _, known := x.places[path]; !known || again {
+		x.places[path] = x.place(int(key.Raw.Offset), int(value.Raw.Offset))
+	}
+}
+
+func (x *indexer) place(key, value int) place {
+	var p place
+	p.Kind, p.File = FromFile, x.file
+	p.Line, p.Col = x.position(key)
+	p.line, p.col = x.position(value)
+	return p
+}
+
+// position returns line and column, in characters, of an offset. It counts on from the place asked for last, so that a long
+// line is not counted once for each of its values.
+func (x *indexer) position(offset int) (line, col int) {
+	line = sort.SearchInts(x.lines, offset+1)
+	if x.last.line != line || x.last.offset > offset {
+		x.last.line, x.last.offset, x.last.col = line, x.lines[line-1], 1
+	}
+	x.last.col += utf8.RuneCount(x.text[x.last.offset:offset])
+	x.last.offset = offset
+	return line, x.last.col
+}
+
+func (x *indexer) syntax(offset int, what, hint string) *Problem {
+	p := &Problem{File: x.file, Kind: kindSyntax, What: what, Hint: hint}
+	p.Line, p.Col = x.position(offset)
+	return p
+}
+
+func trimBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) }
+
+// join returns the path of a key within a table.
+func join(table, key string) string {
+	if table == "" {
+		return keyLiteral(key)
+	}
+	return table + "." + keyLiteral(key)
+}
+
+// element returns the path of an element of a list.
+func element(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
+
+// parent returns the path that holds path, and whether there is one.
+func parent(path string) (string, bool) {
+	i := strings.LastIndexAny(path, ".[")
+	return path[:max(i, 0)], i >= 0
+}
+
+const maxReferencedFile = 64 << 10
+
+// expand resolves the references of a string: ${env:NAME}, ${file:path} relative to folder, and $$ for a dollar sign.
+// It returns the text, the references, and what is wrong with those that cannot be resolved.
+func expand(s, folder string, env map[string]string) (text string, refs []string, mistakes []string) {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(s, "$")
+		b.WriteString(before)
+		if !found {
+			return b.String(), refs, mistakes
+		}
+		switch {
+		case strings.HasPrefix(rest, "$"):
+			b.WriteByte('$')
+			s = rest[1:]
+			continue
+		case !strings.HasPrefix(rest, "{"):
+			b.WriteByte('$')
+			s = rest
+			continue
+		}
+		inside, after, closed := strings.Cut(rest[1:], "}")
+		s = after
+		kind, name, _ := strings.Cut(inside, ":")
+		ref := "${" + inside + "}"
+		switch {
+		case !closed:
+			return "", refs, append(mistakes, quote("$"+rest)+" has no closing brace")
+		case kind == "env" && name != "":
+			value, set := env[name]
+			if !set {
+				mistakes = append(mistakes, ref+" is not set")
+			}
+			b.WriteString(value)
+		case kind == "file" && name != "":
+			value, err := readReference(folder, name)
+			if err != nil {
+				mistakes = append(mistakes, ref+": "+err.Error())
+			}
+			b.WriteString(value)
+		default:
+			mistakes = append(mistakes, quote(ref)+" is neither ${env:NAME} nor ${file:PATH}")
+		}
+		if !slices.Contains(refs, kind+" "+name) {
+			refs = append(refs, kind+" "+name)
+		}
+	}
+}
+
+// readReference reads a small text file without its last line break.
+func readReference(folder, name string) (string, error) {
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(folder, name)
+	}
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", errors.New("no such file")
+	case err != nil:
+		return "", errors.New("the file cannot be read")
+	case !info.Mode().IsRegular(): // opening a pipe could wait for ever
+		return "", errors.New("not a regular file")
+	case info.Size() > maxReferencedFile:
+		return "", fmt.Errorf("larger than %s", Size(maxReferencedFile))
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return "", errors.New("the file cannot be read")
+	}
+	if !utf8.Valid(text) {
+		return "", errors.New("not UTF-8 text")
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
+}

@@ -1,0 +1,343 @@
+package policy
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// File returns the name of the file that the policy was loaded from.
+func (p *Policy) File() string { return p.meta.file }
+
+// Hash returns the SHA-256 of all effective values in hexadecimal. It does not depend on comments, the order of keys or
+// which layer a value came from; secrets enter it hashed.
+func (p *Policy) Hash() string { return p.meta.hash }
+
+// Origin says where the value at a dotted path, such as routes[2].cache.ttl, came from. A value that a route takes from the
+// defaults has their origin.
+func (p *Policy) Origin(path string) Origin {
+	for {
+		if at, ok := p.meta.places[path]; ok {
+			return at.Origin
+		}
+		inherited, ok := inherits(path)
+		if !ok {
+			return Origin{Kind: FromDefault}
+		}
+		path = inherited
+	}
+}
+
+// inherits returns the path whose value the one at path takes when nothing is written there.
+func inherits(path string) (string, bool) {
+	list, rest, _ := strings.Cut(path, "[")
+	_, key, _ := strings.Cut(rest, "].")
+	switch {
+	case list == "log.sinks" && key == "level":
+		return "log.level", true
+	case list != "routes":
+		return "", false
+	}
+	switch key {
+	case "timeout", "slow", "compress", "stream.idle", "stream.max", "cache.ttl":
+		return "defaults." + key, true
+	}
+	return "", false
+}
+
+// fingerprint hashes what a policy says.
+func fingerprint(root *Key, p *Policy) string {
+	sum := sha256.New()
+	digest(sum, root, reflect.ValueOf(p).Elem())
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+func digest(sum hash.Hash, key *Key, v reflect.Value) {
+	write := func(s string) { _, _ = io.WriteString(sum, s) } // a hash takes everything
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		if v.IsNil() {
+			write("-\n")
+			return
+		}
+		v = v.Elem()
+	}
+	switch key.Type {
+	case TypeTable:
+		for _, child := range key.Keys {
+			write(child.Name + "=")
+			if v.Kind() == reflect.Map { // the plugins
+				digest(sum, child, v.MapIndex(reflect.ValueOf(child.Name)))
+			} else {
+				digest(sum, child, v.Field(child.field))
+			}
+		}
+		write(".\n")
+	case TypeList:
+		for i := range v.Len() {
+			digest(sum, key.Elem, v.Index(i))
+		}
+		write("]\n")
+	case TypeMap:
+		names := v.MapKeys()
+		slices.SortFunc(names, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
+		for _, name := range names {
+			write(quote(name.String()) + "=")
+			digest(sum, key.Elem, v.MapIndex(name))
+		}
+		write("}\n")
+	case TypeSecret:
+		secret := sha256.Sum256([]byte(v.String()))
+		write(hex.EncodeToString(secret[:]) + "\n")
+	case TypeAny:
+		text, _ := json.Marshal(v.Interface()) // what TOML decodes to, JSON encodes
+		write(string(text) + "\n")
+	default:
+		write(quote(plain(v)) + "\n")
+	}
+}
+
+// plain writes a value as a person would: strings without quotes, lists with commas. A secret is written hidden.
+func plain(v reflect.Value) string {
+	switch value := v.Interface().(type) {
+	case encoding.TextMarshaler:
+		return strings.Trim(literal(v), `"`)
+	case fmt.Stringer:
+		return value.String()
+	}
+	switch v.Kind() {
+	case reflect.String:
+		return v.String()
+	case reflect.Slice:
+		parts := make([]string, v.Len())
+		for i := range parts {
+			parts[i] = plain(v.Index(i))
+		}
+		return strings.Join(parts, ", ")
+	}
+	return literal(v)
+}
+
+// Explanation says how a policy serves one request, and why.
+type Explanation struct {
+	Method   string    `json:"method"`
+	Target   string    `json:"target"`
+	Route    string    `json:"route,omitempty"` // method and path as written; empty when no route serves the request
+	Index    int       `json:"index"`           // of the route; -1 without one
+	Place    string    `json:"place,omitempty"` // where the route is written
+	Allow    []string  `json:"allow,omitempty"` // the methods with which the path is served, when this one is not among them
+	Params   []Param   `json:"params,omitempty"`
+	Settings []Setting `json:"settings,omitempty"` // every effective value of the route
+	Cached   bool      `json:"cached"`
+	Why      string    `json:"why"` // whether answers are stored, and why or why not
+	CacheKey []KeyPart `json:"cacheKey,omitempty"`
+	Plugin   string    `json:"plugin,omitempty"`
+	Options  []Setting `json:"options,omitempty"` // of the plugin
+	Stages   []string  `json:"stages,omitempty"`  // that a request passes, in order
+}
+
+// Setting is one effective value and where it came from. Secrets are hidden.
+type Setting struct {
+	Key    string `json:"key"` // dotted, within the route or the plugin's table
+	Value  string `json:"value"`
+	Origin string `json:"origin"`
+}
+
+// KeyPart is one input of a cache key. Its value is that of the explained target, or tells that it is in the request.
+type KeyPart struct {
+	Part  string `json:"part"` // method, host, path, query, header or cookie
+	Name  string `json:"name,omitempty"`
+	Value string `json:"value"`
+}
+
+// Explain says how the policy serves a request for target, a path with an optional query. The stages that a request passes
+// are the caller's to know; they are repeated for a request that a route serves. It may be called concurrently.
+func (p *Policy) Explain(method, target string, stages []string) Explanation {
+	path, query, _ := strings.Cut(target, "?")
+	match := p.Match(method, path)
+	e := Explanation{Method: method, Target: target, Index: match.Index, Allow: match.Allow, Params: match.Params}
+	if match.Route == nil {
+		e.Why = "no route has this path"
+		if match.Allow != nil {
+			e.Why = "no route has this method for this path"
+		}
+		return e
+	}
+	route := match.Route
+	e.Route, e.Place, e.Stages = route.Method+" "+route.Path, p.Origin(element("routes", match.Index)).String(), stages
+	x := explainer{policy: p, route: route}
+	x.settings(p.meta.root.Key("routes").Elem, reflect.ValueOf(route).Elem(), element("routes", match.Index), "")
+	e.Settings, x.found = x.found, nil
+
+	e.Plugin, _, _ = strings.Cut(route.Handler, ".")
+	options := reflect.ValueOf(p.Plugins[e.Plugin])
+	for options.Kind() == reflect.Pointer && !options.IsNil() {
+		options = options.Elem()
+	}
+	if options.Kind() == reflect.Struct {
+		x.settings(p.meta.root.Key("plugins").Key(e.Plugin), options, join("plugins", e.Plugin), "")
+		e.Options = x.found
+	}
+
+	switch {
+	case route.Cache == nil:
+		e.Why = "not cached: the route has no cache table"
+	case route.Cache.TTL == 0:
+		e.Why = "not cached: its ttl is 0s"
+	default:
+		e.Cached, e.Why = true, "cached for "+route.Cache.TTL.String()
+		e.CacheKey = cacheKey(*route.Cache, method, path, query)
+	}
+	return e
+}
+
+// cacheKey lists what is in the key of an answer.
+func cacheKey(c RouteCache, method, path, query string) []KeyPart {
+	if method == "HEAD" {
+		method = "GET" // whose stored answers serve it
+	}
+	parts := []KeyPart{{Part: "method", Value: method}, {Part: "path", Value: path}}
+	if c.Host {
+		parts = append(parts, KeyPart{Part: "host", Value: "(of the request)"})
+	}
+	values, _ := url.ParseQuery(query) // what cannot be read is not in the key
+	for _, name := range c.Query {
+		value := "(absent)"
+		if found, ok := values[name]; ok {
+			value = strings.Join(found, ", ")
+		}
+		parts = append(parts, KeyPart{Part: "query", Name: name, Value: value})
+	}
+	for _, name := range c.Headers {
+		parts = append(parts, KeyPart{Part: "header", Name: name, Value: "(of the request)"})
+	}
+	for _, name := range c.Cookies {
+		parts = append(parts, KeyPart{Part: "cookie", Name: name, Value: "(of the request)"})
+	}
+	return parts
+}
+
+// explainer gathers the settings of one table.
+type explainer struct {
+	policy *Policy
+	route  *Route
+	found  []Setting
+}
+
+func (x *explainer) settings(key *Key, v reflect.Value, path, name string) {
+	for v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			x.found = append(x.found, Setting{Key: name, Value: "-", Origin: x.policy.Origin(path).String()})
+			return
+		}
+		v = v.Elem()
+	}
+	switch {
+	case key.Type == TypeTable:
+		for _, child := range key.Keys {
+			dotted := keyLiteral(child.Name)
+			if name != "" {
+				dotted = name + "." + dotted
+			}
+			x.settings(child, v.Field(child.field), join(path, child.Name), dotted)
+		}
+	case key.Type == TypeList && key.Elem.Type == TypeTable && v.Len() > 0:
+		for i := range v.Len() {
+			x.settings(key.Elem, v.Index(i), element(path, i), element(name, i))
+		}
+	case key.Type == TypeMap && v.Len() > 0:
+		names := v.MapKeys()
+		slices.SortFunc(names, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
+		for _, entry := range names {
+			x.settings(key.Elem, v.MapIndex(entry), join(path, entry.String()), join(name, entry.String()))
+		}
+	default:
+		value := plain(v)
+		if key.Type == TypeMap {
+			value = ""
+		}
+		if x.policy.isHidden(path, v) {
+			value = hiddenText
+		}
+		if value == "" {
+			value = "-"
+		}
+		x.found = append(x.found, Setting{Key: name, Value: value, Origin: x.origin(path, name, v)})
+	}
+}
+
+// origin says where a setting came from. What a route's handler declares comes from none of the layers.
+func (x *explainer) origin(path, name string, v reflect.Value) string {
+	origin := x.policy.Origin(path)
+	declared := false
+	switch name {
+	case "cache.query", "cache.headers", "cache.cookies":
+		declared = v.Len() > 0 && origin.Kind == FromDefault
+	case "compress":
+		_, written := x.policy.meta.places[path]
+		declared = !written && x.policy.Defaults.Compress && !v.Bool() // a stream
+	}
+	if declared && strings.HasPrefix(path, "routes[") {
+		return "handler " + x.route.Handler
+	}
+	return origin.String()
+}
+
+// isHidden reports whether a value, or a part of it, came from a reference.
+func (p *Policy) isHidden(path string, v reflect.Value) bool {
+	if p.meta.hidden[path] {
+		return true
+	}
+	if v.Kind() == reflect.Slice {
+		for i := range v.Len() {
+			if p.meta.hidden[element(path, i)] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// WriteText writes the explanation in aligned columns.
+func (e Explanation) WriteText(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(cells ...string) { _, _ = io.WriteString(t, strings.Join(cells, "\t")+"\n") } // Flush returns the error
+	head := strings.TrimSpace(e.Method + " " + e.Target + "   " + e.Place)
+	if _, err := io.WriteString(w, head+"\n"); err != nil {
+		return fmt.Errorf("write explanation: %w", err)
+	}
+	if e.Route == "" {
+		row("  " + e.Why)
+		if e.Allow != nil {
+			row("  allowed", strings.Join(e.Allow, ", "))
+		}
+		return t.Flush()
+	}
+	row("  route", e.Route)
+	for _, param := range e.Params {
+		row("  parameter "+param.Name, param.Value)
+	}
+	for _, s := range e.Settings {
+		row("  "+s.Key, s.Value, s.Origin)
+	}
+	for _, s := range e.Options {
+		row("  plugins."+e.Plugin+"."+s.Key, s.Value, s.Origin)
+	}
+	row("  stored", e.Why)
+	for _, part := range e.CacheKey {
+		row("  key: "+strings.TrimSpace(part.Part+" "+part.Name), part.Value)
+	}
+	if len(e.Stages) > 0 {
+		row("  order", strings.Join(e.Stages, " → "))
+	}
+	return t.Flush()
+}

@@ -1,0 +1,179 @@
+package policy
+
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Load reads a policy: the built-in defaults under the file, under the environment, under flags. It reports every mistake,
+// sorted by place; the policy is nil if and only if there are any. It reads no file but those that the policy's ${file:…}
+// references name, and may be called concurrently. It panics when a plugin of vocab cannot be described.
+func Load(src Source, vocab Vocabulary, layers Layers) (*Policy, Problems) {
+	root := Describe(vocab)
+	doc, syntax := parse(src)
+	if syntax != nil {
+		return nil, Problems{*syntax}
+	}
+	l := newLoader(src, doc, layers.Env)
+	if v, ok := doc.values["version"].(int64); ok && v != 1 { // the rest is written in another language
+		l.problem("version", kindNotOneOf, fmt.Sprintf("version %d is not known to this program", v), "write version = 1")
+		return nil, l.finish()
+	}
+	values := l.overlay(root, layers)
+	plugins, written := values["plugins"]
+	delete(values, "plugins")
+
+	p := l.policy
+	l.table(root, values, "", reflect.ValueOf(p).Elem())
+	l.plugins(root.Key("plugins"), vocab, plugins, written)
+	l.check(vocab)
+	if len(l.problems) > 0 {
+		return nil, l.finish()
+	}
+	p.meta = meta{file: src.Name, hash: fingerprint(root, p), root: root, places: l.places, hidden: l.hidden, router: l.router}
+	return p, nil
+}
+
+// loader decodes one document and gathers its problems.
+type loader struct {
+	file     string
+	folder   string // that references to files are relative to
+	env      map[string]string
+	values   map[string]any
+	places   map[string]place
+	hidden   map[string]bool // paths of values that came from a reference
+	secrets  []place         // literals of secrets in the file
+	texts    []string        // what no problem may show
+	problems Problems
+	policy   *Policy // what is being decoded, from the defaults on
+	router   *router
+}
+
+func newLoader(src Source, doc *document, env []string) *loader {
+	l := &loader{
+		file: src.Name, folder: filepath.Dir(src.Name), env: map[string]string{},
+		values: doc.values, places: doc.places, hidden: map[string]bool{}, policy: Default(),
+	}
+	for _, variable := range env {
+		if name, value, ok := strings.Cut(variable, "="); ok {
+			l.env[name] = value
+		}
+	}
+	return l
+}
+
+// problem reports a mistake in the value at path.
+func (l *loader) problem(path, kind, what, hint string) {
+	for _, secret := range l.texts {
+		what = strings.ReplaceAll(what, secret, hiddenText)
+	}
+	p := Problem{File: l.file, Line: 1, Col: 1, Path: path, Kind: kind, What: what, Hint: hint}
+	if at, ok := l.place(path); ok {
+		p.File, p.Line, p.Col = at.File, at.line, at.col
+		if at.Kind != FromFile {
+			p.File = at.String()
+		}
+	}
+	l.problems = append(l.problems, p)
+}
+
+// keyProblem reports a mistake in the key at path rather than in its value.
+func (l *loader) keyProblem(path, kind, what, hint string) {
+	l.problem(path, kind, what, hint)
+	if at, ok := l.places[path]; ok && at.Kind == FromFile {
+		p := &l.problems[len(l.problems)-1]
+		p.Line, p.Col = at.Line, at.Col
+	}
+}
+
+// place returns where path is written, or the nearest table around it.
+func (l *loader) place(path string) (place, bool) {
+	for {
+		if at, ok := l.places[path]; ok {
+			return at, true
+		}
+		above, ok := parent(path)
+		if !ok {
+			return place{}, false
+		}
+		path = above
+	}
+}
+
+// written reports whether the file, a variable or a flag says something at path.
+func (l *loader) written(path string) bool {
+	_, ok := l.places[path]
+	return ok
+}
+
+// finish returns the problems sorted, each knowing the secrets on its line.
+func (l *loader) finish() Problems {
+	columns := map[int][]int{}
+	for _, at := range l.secrets {
+		columns[at.line] = append(columns[at.line], at.col)
+	}
+	for i, p := range l.problems {
+		slices.Sort(columns[p.Line])
+		l.problems[i].hide = columns[p.Line]
+	}
+	l.problems.sort()
+	return l.problems
+}
+
+// plugins decodes the options of each plugin over a copy of its defaults. What a plugin requires is required once it has a
+// table or a route.
+func (l *loader) plugins(key *Key, vocab Vocabulary, raw any, written bool) {
+	tables, ok := raw.(map[string]any)
+	if written && !ok {
+		l.wrongType(key, raw, "plugins")
+	}
+	for name := range tables {
+		if key.Key(name) == nil {
+			l.keyProblem(join("plugins", name), kindUnknownPlugin, "no plugin named "+quote(name)+" in this build",
+				suggest(name, key.names(), "its plugins are"))
+		}
+	}
+	for _, plugin := range vocab.Plugins {
+		l.policy.Plugins[plugin.Name] = plugin.Options
+		path, table := join("plugins", plugin.Name), key.Key(plugin.Name)
+		raw, written := tables[plugin.Name]
+		if plugin.Options == nil {
+			if written {
+				l.value(table, raw, path, reflect.ValueOf(&struct{}{}).Elem())
+			}
+			continue
+		}
+		options := reflect.New(reflect.TypeOf(plugin.Options))
+		options.Elem().Set(reflect.ValueOf(plugin.Options))
+		before := len(l.problems)
+		if written {
+			l.value(table, raw, path, options.Elem())
+		} else if route := l.routeOf(plugin); route != "" {
+			for _, child := range table.Keys {
+				if child.Rules.Required {
+					l.problem(route, kindRequired, fmt.Sprintf("plugin %s needs the option %s", plugin.Name, quote(child.Name)),
+						"add it under ["+path+"]")
+				}
+			}
+		}
+		if len(l.problems) == before && (written || l.routeOf(plugin) != "") {
+			l.validate(path, options)
+		}
+		l.policy.Plugins[plugin.Name] = options.Elem().Interface()
+	}
+}
+
+// routeOf returns the path of the first handler in the routes that is the plugin's.
+func (l *loader) routeOf(plugin Plugin) string {
+	for i, route := range l.policy.Routes {
+		for _, handler := range plugin.Handlers {
+			if route.Handler == handler.Name {
+				return element("routes", i) + ".handler"
+			}
+		}
+	}
+	return ""
+}
