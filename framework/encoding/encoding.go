@@ -23,10 +23,11 @@ const (
 	Identity = "identity"
 )
 
-// Every encoder's own level for the levels 1 to 9 of a policy. Up to level 6, brotli stays at quality 4 at most: the
-// bytes that higher qualities save cost several times the CPU, which only a body compressed once in advance repays.
+// Every encoder's own level for the levels 1 to 9 of a policy. Up to level 6 brotli stays with the fast match finder, at quality
+// 3 at most: on the shop's JSON that gives fewer bytes than the classic encoder's quality 4, in half its time. What higher
+// qualities save costs several times the CPU.
 var (
-	brotliLevels = [...]int{1, 2, 3, 4, 4, 4, 5, 6, 9}
+	brotliLevels = [...]int{1, 2, 3, 3, 3, 3, 5, 6, 9}
 	zstdLevels   = [...]zstd.EncoderLevel{
 		zstd.SpeedFastest, zstd.SpeedFastest, zstd.SpeedDefault, zstd.SpeedDefault, zstd.SpeedDefault, zstd.SpeedDefault,
 		zstd.SpeedBetterCompression, zstd.SpeedBetterCompression, zstd.SpeedBestCompression,
@@ -42,8 +43,8 @@ type Encoder struct {
 	offered []string
 
 	buffers sync.Pool // *bytes.Buffer
-	gzip    sync.Pool // *gzip.Writer
-	brotli  sync.Pool // *brotli.Writer
+	gzip    sync.Pool // writer
+	brotli  sync.Pool // writer
 	zstd    *zstd.Encoder
 }
 
@@ -73,8 +74,13 @@ func New(level, minSize int, offered []string) (*Encoder, error) {
 			}
 			return w
 		}},
-		brotli: sync.Pool{New: func() any { return brotli.NewWriterLevel(nil, brotliLevels[level-1]) }},
-		zstd:   z,
+		brotli: sync.Pool{New: func() any {
+			if level <= 6 {
+				return brotli.NewWriterV2(nil, brotliLevels[level-1])
+			}
+			return brotli.NewWriterLevel(nil, brotliLevels[level-1])
+		}},
+		zstd: z,
 	}, nil
 }
 
@@ -96,9 +102,9 @@ func (e *Encoder) Encode(coding string, body []byte) ([]byte, bool) {
 
 	switch coding {
 	case Gzip:
-		compress(&e.gzip, buf, body, (*gzip.Writer).Reset)
+		compress(&e.gzip, buf, body)
 	case Brotli:
-		compress(&e.brotli, buf, body, (*brotli.Writer).Reset)
+		compress(&e.brotli, buf, body)
 	case Zstd:
 		buf.Grow(e.zstd.MaxEncodedSize(len(body)))
 		buf.Write(e.zstd.EncodeAll(body, buf.AvailableBuffer()))
@@ -109,12 +115,18 @@ func (e *Encoder) Encode(coding string, body []byte) ([]byte, bool) {
 	return bytes.Clone(buf.Bytes()), true
 }
 
-// compress runs body through a pooled writer of a stream format, into buf, which never fails.
-func compress[W io.WriteCloser](pool *sync.Pool, buf *bytes.Buffer, body []byte, reset func(W, io.Writer)) {
-	w := pool.Get().(W)
-	reset(w, buf)
+// writer compresses a stream and can be used again.
+type writer interface {
+	io.WriteCloser
+	Reset(io.Writer)
+}
+
+// compress runs body through a pooled writer into buf, which never fails.
+func compress(pool *sync.Pool, buf *bytes.Buffer, body []byte) {
+	w := pool.Get().(writer)
+	w.Reset(buf)
 	w.Write(body) //nolint:errcheck // a bytes.Buffer takes every byte
 	w.Close()     //nolint:errcheck // as above
-	reset(w, nil)
+	w.Reset(nil)
 	pool.Put(w)
 }

@@ -119,6 +119,24 @@ func TestEveryLevelRoundTrips(t *testing.T) {
 	}
 }
 
+func FuzzRoundTrip(f *testing.F) {
+	e, err := encoding.New(6, 0, serverOrder)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte("a"), uint16(1))
+	f.Add([]byte(`{"id":"inn-1000","price":49.9},`), uint16(500))
+	f.Add([]byte("\x00\xff\xfe"), uint16(40000))
+	f.Fuzz(func(t *testing.T, piece []byte, times uint16) {
+		body := bytes.Repeat(piece, int(times)%(1+1<<20/(1+len(piece))))
+		for _, coding := range serverOrder {
+			if got, ok := e.Encode(coding, body); ok && (len(got) >= len(body) || !bytes.Equal(decode(t, coding, got), body)) {
+				t.Errorf("%s does not come back smaller", coding)
+			}
+		}
+	})
+}
+
 func TestWhatDoesNotShrinkIsDropped(t *testing.T) {
 	noise := make([]byte, 4<<10)
 	if _, err := rand.Read(noise); err != nil {
