@@ -15,7 +15,7 @@ import (
 
 // entryOverhead is what an entry occupies beyond its key's and its value's own bytes: the hash table's slot, otter's node and
 // frequency sketch, the item and the rounding of allocations. TestCostIsWhatTheHeapHolds measures it.
-const entryOverhead = 288
+const entryOverhead = 224
 
 // The stamps of purges are kept in tables of a fixed size, indexed by hash. Two names that share a slot are purged together, which
 // costs a load and is never wrong.
