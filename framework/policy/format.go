@@ -1,13 +1,10 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/pelletier/go-toml/v2"
 )
 
 const (
@@ -18,20 +15,14 @@ const (
 
 // Format lays a TOML document out in the one form that policies have: `key = value`, one blank line before each header and
 // at most one elsewhere, arrays on one line where they fit. Comments, the order of keys, the form of strings and the meaning
-// stay as they are. It is idempotent and may be called concurrently. A document that is not TOML is an error that starts
-// with line:col.
+// stay as they are. It is idempotent and may be called concurrently. A document that Load could not read as TOML is an
+// error whose text starts with line:col.
 func Format(text []byte) ([]byte, error) {
-	var document map[string]any
-	if err := toml.Unmarshal(text, &document); err != nil {
-		var syntax *toml.DecodeError
-		if errors.As(err, &syntax) {
-			line, col := syntax.Position()
-			return nil, fmt.Errorf("%d:%d: syntax: %s", line, col, strings.TrimPrefix(syntax.Error(), "toml: "))
-		}
-		return nil, fmt.Errorf("1:1: syntax: %w", err)
+	if _, problem := parse(Source{Text: text}); problem != nil {
+		return nil, fmt.Errorf("%d:%d: %s", problem.Line, problem.Col, problem.What)
 	}
 	// From here on the document is known to be TOML (1.1, which go-toml reads), so the scanner need only find where things end.
-	s := scanner{text: string(text)}
+	s := scanner{text: string(trimBOM(text))}
 	entries := s.entries(0)
 	separateHeaders(entries)
 	var p printer

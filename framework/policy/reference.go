@@ -46,6 +46,8 @@ func (r *reference) table(table *Key, path []string, heading string, except *Key
 			r.table(k, below, "### `["+name+"]`", except)
 		case k.Type == TypeList && k.Elem.Type == TypeTable:
 			r.table(k.Elem, below, "### `[["+name+"]]`", except)
+		case k.Type == TypeMap && k.Elem.Type == TypeTable:
+			r.table(k.Elem, below, "### `["+name+".NAME]`", except)
 		}
 	}
 }
@@ -92,9 +94,13 @@ func (r *reference) defaultOf(k *Key, path []string) string {
 	return ""
 }
 
-// inheritedFrom returns the key under defaults whose value the key at path takes when it is not written, or "".
+// inheritedFrom returns the key whose value the key at path takes when it is not written, or "": a sink has the level of log,
+// and a route what defaults has under the same name.
 func inheritedFrom(root *Key, path []string) string {
-	if len(path) < 2 || path[0] != "routes" {
+	switch {
+	case strings.Join(path, ".") == "log.sinks.level":
+		return "log.level"
+	case len(path) < 2 || path[0] != "routes":
 		return ""
 	}
 	k := root.Key("defaults")
@@ -126,6 +132,8 @@ func (k *Key) typeName() string {
 	switch {
 	case k.Type == TypeList && k.Elem.Type == TypeTable:
 		return "array of tables"
+	case k.Type == TypeMap && k.Elem.Type == TypeTable:
+		return "tables by name"
 	case k.Type == TypeList, k.Type == TypeMap:
 		return string(k.Type) + " of " + k.Elem.typeName()
 	case k.Type == TypeText:
@@ -140,10 +148,10 @@ func (k *Key) limits() string {
 	if k.Elem != nil {
 		rules = k.Elem.Rules
 	}
-	switch {
-	case len(rules.OneOf) > 1:
-		last := len(rules.OneOf) - 1
-		return "One of " + strings.Join(rules.OneOf[:last], ", ") + " or " + rules.OneOf[last] + "."
+	switch values := rules.values(); {
+	case len(values) > 1:
+		last := len(values) - 1
+		return "One of " + strings.Join(values[:last], ", ") + " or " + values[last] + "."
 	case rules.Min != "" && rules.Max != "":
 		return "From " + rules.Min + " to " + rules.Max + "."
 	case rules.Min != "":
@@ -152,6 +160,14 @@ func (k *Key) limits() string {
 		return "At most " + rules.Max + "."
 	}
 	return ""
+}
+
+// values returns the only strings that are allowed, or nil when there is no such list.
+func (r Rules) values() []string {
+	if r.Format == "method" {
+		return methods
+	}
+	return r.OneOf
 }
 
 // escapeCell writes text so that it stays within a cell of a Markdown table.

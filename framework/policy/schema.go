@@ -25,6 +25,7 @@ type schema struct {
 	Maximum     json.Number        `json:"maximum,omitempty"`
 	Items       *schema            `json:"items,omitempty"`
 	MinItems    int                `json:"minItems,omitempty"`
+	MinEntries  int                `json:"minProperties,omitempty"`
 	Required    []string           `json:"required,omitempty"`
 	Properties  map[string]*schema `json:"properties,omitempty"`
 	Additional  any                `json:"additionalProperties,omitempty"` // false or a *schema
@@ -64,7 +65,6 @@ func Schema(vocab Vocabulary) ([]byte, error) {
 // formatPatterns are regular expressions that every value of a format matches; the loader is stricter.
 var formatPatterns = map[string]string{
 	"address": `:[0-9]+$`,
-	"method":  `^([A-Z]+|\*)$`,
 	"route":   `^/`,
 }
 
@@ -112,7 +112,11 @@ func schemaOf(root, k *Key, path []string) (*schema, error) {
 		s.Items, err = schemaOf(root, k.Elem, path)
 	case TypeMap:
 		s.Type = "object"
+		if k.Rules.NonEmpty {
+			s.MinEntries = 1
+		}
 		s.Additional, err = schemaOf(root, k.Elem, path)
+	case TypeAny:
 	case TypeBoolean:
 		s.Type = "boolean"
 	case TypeInteger, TypeFloat:
@@ -139,10 +143,10 @@ func (s *schema) number(k *Key) {
 }
 
 func (s *schema) text(k *Key) {
-	switch {
-	case len(k.Rules.OneOf) > 0:
+	switch names := k.Rules.values(); {
+	case len(names) > 0:
 		one := &schema{}
-		for _, name := range k.Rules.OneOf {
+		for _, name := range names {
 			one.Enum = append(one.Enum, name)
 		}
 		s.AnyOf = orReference(one)
