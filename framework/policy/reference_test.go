@@ -8,17 +8,18 @@ import (
 
 // shopOptions have a key of every type.
 type shopOptions struct {
-	File     string            `toml:"file" doc:"Data file | or none." check:"required"`
-	Currency string            `toml:"currency" doc:"Currency of prices." check:"oneof=DZD|EUR"`
-	Limit    int               `toml:"limit" doc:"Results of a search." check:"min=1,max=100"`
-	Boost    float64           `toml:"boost" doc:"Weight of the name." check:"min=0"`
-	Refresh  Duration          `toml:"refresh" doc:"How often the file is read again." check:"min=1s,max=1d"`
-	Page     Size              `toml:"page" doc:"Size of a page." check:"max=1MiB"`
-	Key      Secret            `toml:"key" doc:"Key of the shop."`
-	Open     bool              `toml:"open" doc:"Whether the shop is open."`
-	Names    map[string]string `toml:"names" doc:"Display names."`
-	Bundles  []shopBundle      `toml:"bundles" doc:"What is sold together."`
-	Search   shopSearch        `toml:"search" doc:"How search works."`
+	File     string                `toml:"file" doc:"Data file | or none." check:"required"`
+	Currency string                `toml:"currency" doc:"Currency of prices." check:"oneof=DZD|EUR"`
+	Limit    int                   `toml:"limit" doc:"Results of a search." check:"min=1,max=100"`
+	Boost    float64               `toml:"boost" doc:"Weight of the name." check:"min=0"`
+	Refresh  Duration              `toml:"refresh" doc:"How often the file is read again." check:"min=1s,max=1d"`
+	Page     Size                  `toml:"page" doc:"Size of a page." check:"max=1MiB"`
+	Key      Secret                `toml:"key" doc:"Key of the shop."`
+	Open     bool                  `toml:"open" doc:"Whether the shop is open."`
+	Names    map[string]string     `toml:"names" doc:"Display names."`
+	Bundles  []shopBundle          `toml:"bundles" doc:"What is sold together."`
+	Search   shopSearch            `toml:"search" doc:"How search works."`
+	Brands   map[string]shopBundle `toml:"brands" doc:"Brands by their short name." check:"nonempty"`
 }
 
 type shopBundle struct {
@@ -47,19 +48,24 @@ var shop = Vocabulary{Plugins: []Plugin{
 func TestReference(t *testing.T) {
 	got := Reference(shop)
 	for _, want := range []string{
-		"\n### Top level\n\n| key | type | default | what it does |\n|---|---|---|---|\n| `version` | integer | required | Version of the policy",
+		"\n### Top level\n\n| key | type | default | what it does |\n|---|---|---|---|\n" +
+			"| `version` | integer | required | Version of the policy",
 		"\n### `[server]`\n\n| key |",
-		"| `body_limit` | size | `\"1MiB\"` | Largest request body; a larger one is answered 413. From 1KiB to 1GiB. |",
+		"| `body_limit` | size | `\"1MiB\"` | " +
+			"Largest request body; a larger one is answered 413. From 1KiB to 1GiB. |",
 		"\n### `[server.tls]`\n",
 		"\n### `[[log.sinks]]`\n",
 		"\n### `[routes.cache]`\n",
 		"| `ttl` | duration | that of `defaults.cache.ttl` |",
 		"| `timeout` | duration | that of `defaults.timeout` |",
 		"| `idle` | duration | that of `defaults.stream.idle` |",
+		"| `level` | string | that of `log.level` |",
 		"| `latency` | duration |  | Time within",
 		"| `password` | secret |  | Password",
-		"| `encodings` | list of string | `[\"br\", \"zstd\", \"gzip\"]` | Encodings offered, the preferred one first. One of gzip, br or zstd. |",
-		"\n### Plugin `health`\n\nSays whether the service is well.\n\n| handler | reads | what it does |\n|---|---|---|\n| `health` |  | Answers",
+		"| `encodings` | list of string | `[\"br\", \"zstd\", \"gzip\"]` | " +
+			"Encodings offered, the preferred one first. One of gzip, br or zstd. |",
+		"\n### Plugin `health`\n\nSays whether the service is well.\n\n" +
+			"| handler | reads | what it does |\n|---|---|---|\n| `health` |  | Answers",
 		"| `shop.search` | query `q`, `limit`; headers `Accept-Language` | Finds products. |",
 		"| `shop.cart` | cookies `cart` | Shows the cart. |",
 		"\nOptions, in `[plugins.shop]`:\n\n| key |",
@@ -70,6 +76,7 @@ func TestReference(t *testing.T) {
 		"| `bundles` | array of tables |  | What is sold together. |",
 		"\n### `[[plugins.shop.bundles]]`\n",
 		"\n### `[plugins.shop.search]`\n",
+		"\n### `[plugins.shop.brands.NAME]`\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("lacks %q", want)
@@ -106,7 +113,7 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 			var found bool
 			for _, section := range sections {
 				heading, rows, _ := strings.Cut(section, "\n")
-				name := strings.Trim(heading, "`[]")
+				name := strings.TrimSuffix(strings.Trim(heading, "`[]"), ".NAME")
 				own := name == strings.Join(path, ".") || len(path) == 0 && name == "Top level" ||
 					len(path) == 2 && path[0] == "plugins" && heading == "Plugin `"+path[1]+"`"
 				found = found || own && strings.Contains(rows, "\n| `"+child.Name+"` | ")
