@@ -1,0 +1,233 @@
+package text
+
+import (
+	"cmp"
+	"slices"
+)
+
+const (
+	// otherLanguage is the weight of what a word means in another language than the question's.
+	otherLanguage = 0.6
+	// corrected is the weight of a word that was found by forgiving a typo.
+	corrected = 0.8
+	// maxQueryWords bounds the different words of a question that are looked up; the rest only makes it longer.
+	maxQueryWords = 64
+)
+
+// Index ranks documents by BM25F (S. Robertson and H. Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009,
+// section 3.6). Each language has its own terms and lengths; concepts are common to all, so that a question finds what was
+// written in another language. It is immutable and may be used concurrently.
+type Index struct {
+	lex      *lexicon
+	docs     int
+	terms    [nLanguages]map[string]int32 // a concept has the same number in each
+	postings [][]posting
+	idf      []float64
+	words    map[string]word // by folding
+	speller  *speller
+}
+
+// posting is what a term adds to a document's score.
+type posting struct {
+	doc    int32
+	impact float32
+}
+
+// word is how a known word is written, and its stems in the languages in which documents use it.
+type word struct {
+	surface string
+	stems   [nLanguages]string
+}
+
+// Hit is a document that answers a question.
+type Hit struct {
+	Doc      int
+	Score    float64
+	Coverage float64 // the share of the question that the document answers, words weighed by what they say: 0 to 1
+	Topics   int     // how many concepts of the question it holds that say what it is about
+}
+
+// Search returns the best documents for a question, best first, at most limit. The language is the one that the question is
+// likely in ("" is unknown); words of the others are found as well and count less.
+func (ix *Index) Search(query, language string, limit int) []Hit {
+	hits, _ := ix.search(query, language, limit)
+	return hits
+}
+
+// search also returns the number of postings that it read.
+func (ix *Index) search(query, language string, limit int) (hits []Hit, read int) {
+	groups := ix.resolve(query, language)
+	if len(groups) == 0 || limit <= 0 || ix.docs == 0 {
+		return nil, 0
+	}
+	scores, covered, best := make([]float32, ix.docs), make([]float32, ix.docs), make([]float32, ix.docs)
+	topics := make([]int, ix.docs)
+	asked := 0.0
+	for _, g := range groups {
+		asked += g.mass
+		for _, m := range g.meanings {
+			for _, p := range ix.postings[m.term] {
+				read++
+				gain := p.impact*m.weight - best[p.doc]
+				if gain <= 0 {
+					continue
+				}
+				if best[p.doc] == 0 {
+					covered[p.doc] += float32(g.mass)
+					if m.topic {
+						topics[p.doc]++
+					}
+				}
+				best[p.doc] += gain
+				scores[p.doc] += gain
+			}
+		}
+		for _, m := range g.meanings {
+			for _, p := range ix.postings[m.term] {
+				best[p.doc] = 0
+			}
+		}
+	}
+	for doc, score := range scores {
+		if score > 0 {
+			hits = append(hits, Hit{doc, float64(score), float64(covered[doc]) / asked, topics[doc]})
+		}
+	}
+	slices.SortFunc(hits, func(x, y Hit) int { return cmp.Or(cmp.Compare(y.Score, x.Score), cmp.Compare(x.Doc, y.Doc)) })
+	return hits[:min(limit, len(hits))], read
+}
+
+// group is one word or phrase of a question and what it may mean; a document scores by the best of its meanings.
+type group struct {
+	at       int
+	phrase   bool
+	mass     float64 // how much it says
+	meanings []meaning
+}
+
+type meaning struct {
+	term   int32
+	weight float32
+	topic  bool // a concept that says what a question is about
+}
+
+// resolve reads a question: its words, corrected where nothing knows them, and their meanings in each language.
+func (ix *Index) resolve(query, language string) []group {
+	tokens, weights := ix.correct(distinct(Tokens(query)))
+	if len(tokens) == 0 {
+		return nil
+	}
+	asked := languageIndex(language)
+	var terms [nLanguages][]term
+	taken := make([]bool, len(tokens)) // by a phrase of some language that stands for its concept alone
+	for lang := range nLanguages {
+		terms[lang] = ix.lex.terms(tokens, lang, func(t Token) string { return ix.stem(t, lang) })
+		for _, t := range terms[lang] {
+			for i := t.at; t.words > 1 && t.alone && i < t.at+t.words; i++ {
+				taken[i] = true
+			}
+		}
+	}
+	var groups []group
+	for lang := range nLanguages {
+		languageWeight := float32(otherLanguage)
+		if lang == asked || asked < 0 {
+			languageWeight = 1
+		}
+		for _, t := range terms[lang] {
+			if t.words == 1 && taken[t.at] {
+				continue
+			}
+			g := findGroup(&groups, t)
+			n, ok := ix.terms[lang][t.text]
+			if !ok {
+				continue
+			}
+			g.mass = max(g.mass, ix.idf[n])
+			m := meaning{term: n, weight: weights[t.at]}
+			if isConcept(t.text) {
+				m.topic = !ix.lex.details[t.text]
+			} else {
+				m.weight *= languageWeight
+			}
+			g.meanings = append(g.meanings, m)
+		}
+	}
+	for i := range groups {
+		if len(groups[i].meanings) == 0 {
+			groups[i].mass = inverseFrequency(ix.docs, 1) // it says as much as a word of one document
+		}
+	}
+	return groups
+}
+
+func findGroup(groups *[]group, t term) *group {
+	for i := range *groups {
+		if g := &(*groups)[i]; g.at == t.at && g.phrase == (t.words > 1) {
+			return g
+		}
+	}
+	*groups = append(*groups, group{at: t.at, phrase: t.words > 1})
+	return &(*groups)[len(*groups)-1]
+}
+
+// distinct drops repeated words: they would only count again.
+func distinct(tokens []Token) []Token {
+	seen := make(map[string]bool, min(len(tokens), maxQueryWords))
+	out := tokens[:0]
+	for _, t := range tokens {
+		if len(out) == maxQueryWords {
+			break
+		}
+		if !seen[t.Folded] {
+			seen[t.Folded] = true
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// correct replaces words that no language knows by known ones, and returns the weight of each.
+func (ix *Index) correct(tokens []Token) ([]Token, []float32) {
+	weights := make([]float32, len(tokens))
+	for i, t := range tokens {
+		weights[i] = 1
+		if ix.knows(t) {
+			continue
+		}
+		if isArabic(t.Folded) {
+			if rest, ok := withoutParticle(t.Folded); ok && ix.knows(Token{rest, rest}) {
+				tokens[i] = Token{rest, rest}
+				continue
+			}
+		}
+		if known := ix.speller.correct(t.Folded); known != "" {
+			tokens[i], weights[i] = Token{ix.words[known].surface, known}, corrected
+		}
+	}
+	return tokens, weights
+}
+
+// knows reports whether a word or its stem is in the index or its synonyms, or needs no meaning.
+func (ix *Index) knows(t Token) bool {
+	if _, ok := ix.words[t.Folded]; ok || ix.lex.stop[t.Folded] {
+		return true
+	}
+	for lang := range nLanguages {
+		stem := Stem(t.Surface, Languages[lang])
+		if _, ok := ix.terms[lang][stem]; ok || ix.lex.phrases[lang].longest([]string{stem}) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// stem is the stem of a word in a language, known or computed.
+func (ix *Index) stem(t Token, lang int) string {
+	if s := ix.words[t.Folded].stems[lang]; s != "" {
+		return s
+	}
+	return ix.lex.stem(t, lang)
+}
+
+func isConcept(term string) bool { return term[:1] == conceptMark }

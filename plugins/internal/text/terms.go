@@ -1,0 +1,98 @@
+package text
+
+import "slices"
+
+// term is a stem or a concept at a place in a text.
+type term struct {
+	text  string
+	at    int  // the token where it starts
+	words int  // how many tokens it is; a stem is one
+	alone bool // its tokens mean nothing else
+}
+
+// terms turns words into what is compared: concepts, and stems of the words that are no stop words. The stem of a word in
+// the language comes from stem.
+func (l *lexicon) terms(tokens []Token, language int, stem func(Token) string) []term {
+	stems := make([]string, len(tokens))
+	for i, t := range tokens {
+		stems[i] = stem(t)
+	}
+	out := make([]term, 0, len(tokens)+4)
+	for i := 0; i < len(tokens); i++ {
+		p := l.phrases[language].longest(stems[i:])
+		if p != nil && len(p.stems) > 1 {
+			for _, c := range p.concepts {
+				out = append(out, term{c, i, len(p.stems), p.alone})
+			}
+			if p.alone {
+				i += len(p.stems) - 1
+				continue
+			}
+			p = l.phrases[language].longest(stems[i : i+1])
+		}
+		switch {
+		case p != nil && !l.stop[tokens[i].Folded]:
+			for _, c := range p.concepts {
+				out = append(out, term{c, i, 1, true})
+			}
+		case !l.stop[tokens[i].Folded]:
+			out = append(out, term{stems[i], i, 1, false})
+		}
+	}
+	return out
+}
+
+// longest returns the longest phrase that stems start with, or nil.
+func (p phrases) longest(stems []string) *phrase {
+	list := p[stems[0]]
+	for i := range list {
+		if n := len(list[i].stems); n <= len(stems) && slices.Equal(list[i].stems, stems[:n]) {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// stem is the stem of a word in a language, known or computed.
+func (l *lexicon) stem(t Token, language int) string {
+	if s, ok := l.stems[language][t.Folded]; ok {
+		return s
+	}
+	return Stem(t.Surface, Languages[language])
+}
+
+// Terms returns what a text says in a language, in order: stems of its words, stop words left out, and concepts, which start
+// with "#" and are the same in every language. Negation words are kept.
+func Terms(s, language string) []string {
+	lang := max(languageIndex(language), 0)
+	l := shopLexicon()
+	terms := l.terms(Tokens(s), lang, func(t Token) string { return l.stem(t, lang) })
+	out := make([]string, len(terms))
+	for i, t := range terms {
+		out[i] = t.text
+	}
+	return out
+}
+
+// Concepts returns the names of the concepts that a text mentions in any of the languages, without their mark, in order and once
+// each: "je perds mes cheveux" mentions hair_loss and hair.
+func Concepts(s string) []string {
+	l := shopLexicon()
+	tokens := Tokens(s)
+	var found []term
+	for lang := range nLanguages {
+		for _, t := range l.terms(tokens, lang, func(t Token) string { return l.stem(t, lang) }) {
+			if t.text[0] == conceptMark[0] {
+				found = append(found, t)
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b term) int { return a.at - b.at })
+	var names []string
+	for _, t := range found {
+		if name := t.text[len(conceptMark):]; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,160 @@
+// Package text reads what customers write in French, English and Arabic: it tells the language, folds spelling, cuts words, stems
+// them, knows the shop's synonyms, forgives a typo, and ranks documents by BM25F.
+//
+// Words go through one pipeline: tokens, stems in each language, then concepts. A concept is what a group of synonyms.txt
+// stands for ("#hair_loss" for "chute de cheveux", "hair fall" and "تساقط الشعر"), so that a question finds an answer that was
+// written in another language. Everything is immutable once built and may be used concurrently, and every step is bounded:
+// MaxRunes of input, MaxTokens words, maxTokenRunes letters in a word.
+package text
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// The languages, as the HTTP contract writes them.
+const (
+	French  = "fr"
+	English = "en"
+	Arabic  = "ar"
+)
+
+// Languages lists them in the order in which a missing one is replaced.
+var Languages = [...]string{French, English, Arabic}
+
+// Limits of what is read of one text.
+const (
+	MaxRunes      = 5000 // the longest chat message
+	MaxTokens     = 512
+	maxTokenRunes = 40
+)
+
+// Token is one word of a text.
+type Token struct {
+	Surface string // lower case, composed (NFKC), with its accents
+	Folded  string // see Fold
+}
+
+// Tokens cuts a text into words: runs of letters, marks and digits. Hyphens and apostrophes separate ("l'huile" is two
+// words), but English "don't", "can't" and the like become "not", so that a negation survives. It reads MaxRunes of the text
+// and returns at most MaxTokens words.
+func Tokens(s string) []Token {
+	s, _ = head(s, MaxRunes)
+	if !norm.NFKC.IsNormalString(s) {
+		s = norm.NFKC.String(s)
+	}
+	var tokens []Token
+	start, letters := -1, 0
+	for i, r := range s {
+		if isWord(r) {
+			if start < 0 {
+				start, letters = i, 0
+			}
+			letters++
+			continue
+		}
+		if start >= 0 && !unicode.Is(unicode.Cf, r) {
+			if tokens = appendToken(tokens, s[start:i], letters); len(tokens) == MaxTokens {
+				return tokens
+			}
+			start = -1
+		}
+	}
+	if start >= 0 {
+		tokens = appendToken(tokens, s[start:], letters)
+	}
+	return tokens
+}
+
+// appendToken adds one word, cut to maxTokenRunes.
+func appendToken(tokens []Token, word string, letters int) []Token {
+	if letters > maxTokenRunes {
+		word, _ = head(word, maxTokenRunes)
+	}
+	word = strings.ToLower(word)
+	if n := len(tokens); word == "t" && n > 0 && len(tokens[n-1].Folded) > 2 && strings.HasSuffix(tokens[n-1].Folded, "n") {
+		tokens[n-1] = Token{Surface: "not", Folded: "not"} // don't, isn't, doesn't
+		return tokens
+	}
+	folded := Fold(word)
+	if folded == "" {
+		return tokens
+	}
+	return append(tokens, Token{Surface: word, Folded: folded})
+}
+
+// head returns the first n runes of s, and how many bytes it read to find them: the cost does not depend on the rest of s.
+func head(s string, n int) (string, int) {
+	if len(s) <= n {
+		return s, len(s)
+	}
+	end := 0
+	for ; n > 0 && end < len(s); n-- {
+		_, size := utf8.DecodeRuneInString(s[end:])
+		end += size
+	}
+	return s[:end], end
+}
+
+func isWord(r rune) bool {
+	if r < utf8.RuneSelf {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+	}
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
+}
+
+// Fold writes a text the one way in which it is compared: lower case, no accents and no Arabic vowel marks, œ and æ as two
+// letters, أ إ آ ٱ as ا, ى ئ as ي, ؤ as و, ة as ه, no tatweel, no invisible characters, digits and full-width letters as ASCII.
+func Fold(s string) string {
+	if isPlain(s) {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s))
+	for _, r := range norm.NFKD.String(strings.ToLower(s)) {
+		switch {
+		case r < utf8.RuneSelf:
+			b.WriteRune(r)
+		case unicode.Is(unicode.Mn, r), unicode.Is(unicode.Cf, r), r == 'ـ':
+		case r == 'œ':
+			b.WriteString("oe")
+		case r == 'æ':
+			b.WriteString("ae")
+		case r >= '٠' && r <= '٩':
+			b.WriteRune(r - '٠' + '0')
+		case r >= '۰' && r <= '۹':
+			b.WriteRune(r - '۰' + '0')
+		default:
+			b.WriteRune(foldLetter(r))
+		}
+	}
+	return b.String()
+}
+
+// foldLetter maps the letters that decomposition leaves apart.
+func foldLetter(r rune) rune {
+	switch r {
+	case 'ٱ':
+		return 'ا'
+	case 'ى', 'ی':
+		return 'ي'
+	case 'ة', 'ۀ', 'ہ':
+		return 'ه'
+	case 'ک':
+		return 'ك'
+	}
+	return r
+}
+
+// isPlain reports whether s is its own folding: ASCII without capitals.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c >= utf8.RuneSelf || c >= 'A' && c <= 'Z' {
+			return false
+		}
+	}
+	return true
+}
