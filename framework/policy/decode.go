@@ -24,11 +24,7 @@ func (l *loader) table(key *Key, raw map[string]any, path string, into reflect.V
 		if value, written := raw[child.Name]; written {
 			l.value(child, value, join(path, child.Name), into.Field(child.field))
 		} else if child.Rules.Required {
-			hint := "add " + child.Name + ", " + lowerFirst(child.Doc)
-			if path == "" {
-				hint = "write " + child.Name + " = 1 at the top"
-			}
-			l.problem(path, kindRequired, child.Name+" is required", strings.TrimSuffix(hint, "."))
+			l.problem(path, kindRequired, child.Name+" is required", hintRequired(child))
 		}
 	}
 	for name := range raw {
@@ -120,7 +116,8 @@ func (l *loader) value(key *Key, raw any, path string, into reflect.Value) {
 func (l *loader) resolve(text, path string) (string, bool) {
 	expanded, refs, mistakes := expand(text, l.folder, l.env)
 	for _, mistake := range mistakes {
-		l.problem(path, kindReference, mistake, "write $$ for a dollar sign that is meant as such")
+		what, hint, _ := strings.Cut(mistake, "; ")
+		l.problem(path, kindReference, what, hint)
 	}
 	if len(refs) > 0 {
 		at := l.places[path]
@@ -207,7 +204,9 @@ func (l *loader) text(key *Key, text, path string, into reflect.Value) {
 		number = float64(s)
 	case TypeText:
 		if err := into.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
-			l.badText(key, text, path, err)
+			// The words of a type of the standard library start with its Go name.
+			reason := err.Error()[strings.LastIndex(err.Error(), ": ")+1:]
+			l.problem(path, kindBadValue, l.show(text, path)+" cannot be read: "+strings.TrimSpace(reason), "")
 		}
 		return
 	default:
@@ -310,7 +309,7 @@ func (l *loader) wrongType(key *Key, raw any, path string) {
 	case key.Type == TypeDuration && isInteger(raw):
 		hint = fmt.Sprintf("write a unit, such as \"%vs\" or \"%vms\"", raw, raw)
 	case key.Type == TypeSize && isInteger(raw):
-		hint = fmt.Sprintf("write a unit, such as \"%vKiB\"", raw)
+		hint = fmt.Sprintf("write a unit, such as \"%vB\"", raw)
 	}
 	l.problem(path, kindWrongType, "expected "+expected(key)+", got "+found(raw), hint)
 }
@@ -412,29 +411,43 @@ func suggestKey(table *Key, name string) string {
 
 // suggest names the candidate nearest to a misspelt name, or with a few of them lists all after the given words.
 func suggest(name string, candidates []string, list string) string {
-	nearest, best := "", max(2, len(name)/3)+1
-	if len(name) <= maxSuggested {
-		for _, candidate := range slices.Sorted(slices.Values(candidates)) {
-			if d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(candidate)); d < best && d < len(candidate) {
-				nearest, best = candidate, d
-			}
-		}
+	if meant := nearest(name, candidates); meant != "" {
+		return "did you mean " + quote(meant) + "?"
 	}
-	switch {
-	case nearest != "":
-		return "did you mean " + quote(nearest) + "?"
-	case list != "" && len(candidates) > 0 && len(candidates) <= 16:
+	if list != "" && len(candidates) > 0 && len(candidates) <= 16 {
 		return list + " " + strings.Join(slices.Sorted(slices.Values(candidates)), ", ")
 	}
 	return ""
 }
 
+// nearest returns the candidate that a name is a likely misspelling of, or nothing.
+func nearest(name string, candidates []string) string {
+	found, best := "", max(2, len(name)/3)+1
+	if len(name) > maxSuggested {
+		return ""
+	}
+	for _, candidate := range slices.Sorted(slices.Values(candidates)) {
+		d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(candidate))
+		if d < best && d < len(candidate) {
+			found, best = candidate, d
+		}
+	}
+	return found
+}
+
 // maxSuggested is the length up to which a name is compared with others.
 const maxSuggested = 64
 
-func lowerFirst(s string) string {
-	if s == "" {
-		return s
+// hintRequired says how to write a key that is missing, and what it is.
+func hintRequired(key *Key) string {
+	example := " = …"
+	switch key.Type {
+	case TypeString, TypeSecret, TypeText:
+		example = ` = "…"`
+	case TypeTable, TypeMap:
+		example = " = { … }"
+	case TypeInteger:
+		example = " = 1"
 	}
-	return strings.ToLower(s[:1]) + s[1:]
+	return "write " + key.Name + example + " (" + strings.TrimSuffix(key.Doc, ".") + ")"
 }

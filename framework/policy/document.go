@@ -116,7 +116,7 @@ func (x *indexer) header(e *unstable.Node) string {
 	for it := e.Key(); it.Next(); depth++ {
 		node, last := it.Node(), it.IsLast()
 		path = join(path, string(node.Data))
-		if x.tooDeep(path, depth, node) {
+		if x.tooDeep(path, depth, int(node.Raw.Offset)) {
 			return ""
 		}
 		if e.Kind == unstable.ArrayTable && last {
@@ -138,7 +138,7 @@ func (x *indexer) keyValue(table string, e *unstable.Node, depth int) {
 	for it := e.Key(); it.Next(); depth++ {
 		node := it.Node()
 		path = join(path, string(node.Data))
-		if x.tooDeep(path, depth, node) {
+		if x.tooDeep(path, depth, int(node.Raw.Offset)) {
 			return
 		}
 		if !it.IsLast() {
@@ -157,7 +157,7 @@ func (x *indexer) keyValue(table string, e *unstable.Node, depth int) {
 
 // value records what is within a value that starts at the given offset.
 func (x *indexer) value(path string, node *unstable.Node, at, depth int) {
-	if x.tooDeep(path, depth, node) {
+	if x.tooDeep(path, depth, at) {
 		return
 	}
 	switch node.Kind {
@@ -177,9 +177,9 @@ func (x *indexer) value(path string, node *unstable.Node, at, depth int) {
 	}
 }
 
-func (x *indexer) tooDeep(path string, depth int, at *unstable.Node) bool {
+func (x *indexer) tooDeep(path string, depth, at int) bool {
 	if depth > maxDepth || len(path) > maxPath {
-		x.deep = max(x.deep, int(at.Raw.Offset)+1)
+		x.deep = max(x.deep, at+1)
 	}
 	return x.deep > 0
 }
@@ -238,7 +238,7 @@ func parent(path string) (string, bool) {
 const maxReferencedFile = 64 << 10
 
 // expand resolves the references of a string: ${env:NAME}, ${file:path} relative to folder, and $$ for a dollar sign.
-// It returns the text, the references, and what is wrong with those that cannot be resolved.
+// It returns the text, the references, and for those that cannot be resolved what is wrong; what to do.
 func expand(s, folder string, env map[string]string) (text string, refs []string, mistakes []string) {
 	var b strings.Builder
 	for {
@@ -263,21 +263,21 @@ func expand(s, folder string, env map[string]string) (text string, refs []string
 		ref := "${" + inside + "}"
 		switch {
 		case !closed:
-			return "", refs, append(mistakes, quote("$"+rest)+" has no closing brace")
+			return "", refs, append(mistakes, quote("$"+rest)+" has no closing brace; write $$ for a dollar sign")
 		case kind == "env" && name != "":
 			value, set := env[name]
 			if !set {
-				mistakes = append(mistakes, ref+" is not set")
+				mistakes = append(mistakes, ref+" is not set; set the variable, or write $$ for a dollar sign")
 			}
 			b.WriteString(value)
 		case kind == "file" && name != "":
 			value, err := readReference(folder, name)
 			if err != nil {
-				mistakes = append(mistakes, ref+": "+err.Error())
+				mistakes = append(mistakes, ref+": "+err.Error()+"; a path is relative to the policy's folder")
 			}
 			b.WriteString(value)
 		default:
-			mistakes = append(mistakes, quote(ref)+" is neither ${env:NAME} nor ${file:PATH}")
+			mistakes = append(mistakes, quote(ref)+" is neither ${env:NAME} nor ${file:PATH}; write $$ for a dollar sign")
 		}
 		if !slices.Contains(refs, kind+" "+name) {
 			refs = append(refs, kind+" "+name)

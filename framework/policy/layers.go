@@ -98,7 +98,7 @@ func (a *assigner) assign(origin Origin, steps []string, text string) {
 		name, i, problem := a.step(key, value, path, step)
 		if problem.What != "" {
 			if problem.Hint == "" {
-				problem.Hint = a.suggest(origin, key, steps[:n], step)
+				problem.Hint = a.suggest(origin, key, steps, n)
 			}
 			a.refuse(origin, problem.Path, kindUnknownKey, problem.What, problem.Hint)
 			return
@@ -183,13 +183,14 @@ func describeType(key *Key) string {
 	return "a value"
 }
 
-// suggest names the variable or flag that was meant.
-func (a *assigner) suggest(origin Origin, key *Key, before []string, step string) string {
-	meant, ok := strings.CutPrefix(suggest(normal(step), normalNames(key), ""), `did you mean "`)
-	if !ok {
+// suggest names the variable or flag that was meant, whose step n is not a key.
+func (a *assigner) suggest(origin Origin, key *Key, steps []string, n int) string {
+	meant := nearest(normal(steps[n]), normalNames(key))
+	if meant == "" {
 		return ""
 	}
-	parts := append(slices.Clone(before), strings.TrimSuffix(meant, `"?`))
+	parts := slices.Clone(steps)
+	parts[n] = meant
 	if origin.Kind == FromEnv {
 		return "did you mean " + variablePrefix + strings.ToUpper(strings.Join(parts, "__")) + "?"
 	}
