@@ -74,6 +74,8 @@ func asError(err error) *Error {
 		return e
 	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		return errTimeout
+	case errors.Is(err, ErrStopping):
+		return errStopping
 	default:
 		return &Error{Status: http.StatusInternalServerError, Code: "internal", Message: "something went wrong on our side", Err: err}
 	}

@@ -19,6 +19,7 @@ type Host struct {
 	Log     *slog.Logger        // carries the plugin's name; the Context methods add request and trace id
 	Metrics *telemetry.Registry // its metrics outlive reloads: asking again returns the same one
 	Cache   *cache.Cache        // the plugin's own part of the cache layers
+	Layers  *cache.Memory       // the layers as a whole, for administration
 
 	plugin string
 	gen    *generation

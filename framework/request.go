@@ -155,17 +155,29 @@ func (r *Request) Cookie(name string) string {
 	if !r.mayRead("cookie", name, func(i Inputs) []string { return i.Cookies }) {
 		return ""
 	}
+	value, _ := r.cookie(name)
+	return value
+}
+
+func (r *Request) cookie(name string) (value string, ok bool) {
 	for _, f := range r.headers {
 		if !strings.EqualFold(f.name, "Cookie") {
 			continue
 		}
 		for pair := range strings.SplitSeq(f.value, ";") {
 			if key, value, ok := strings.Cut(strings.TrimSpace(pair), "="); ok && key == name {
-				return strings.Trim(value, `"`)
+				return strings.Trim(value, `"`), true
 			}
 		}
 	}
-	return ""
+	return "", false
+}
+
+// copyParams copies path parameters out of the router's buffer.
+func (r *Request) copyParams(params []policy.Param) {
+	for _, p := range params {
+		r.params = append(r.params, policy.Param{Name: p.Name, Value: strings.Clone(p.Value)})
+	}
 }
 
 // Body returns the request's body. On a cached route there is none.

@@ -18,8 +18,8 @@ type Response struct {
 	// Stream writes the answer piece by piece instead of Body. It runs on the handler's goroutine, under the route's
 	// stream limits; the status is sent with its first piece, so that an error before it is still a real HTTP error.
 	Stream func(ctx context.Context, w *Stream) error
-	// StreamFailed returns the last piece of a stream that failed, panicked or was cut after its first piece, so that
-	// the client is told; nil tells it by a broken connection.
+	// StreamFailed returns the last piece of a stream that returned an error, panicked or was cut after its first piece, so
+	// that the client is told; nil tells it by a broken connection. A Stream that wrote its own ending returns nil.
 	StreamFailed func(err error) []byte
 }
 

@@ -1,0 +1,59 @@
+# Everything is a target; `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+TOOLS := bin/tools
+FUZZTIME ?= 20s
+
+.PHONY: help build run test race lint fmt generate check bench fuzz deps clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/chatbot
+	$(GO_BUILD) -o bin/chatbot ./apps/chatbot
+
+run: build ## serve the shop on 127.0.0.1:5000 (ARGS="--listen 127.0.0.1:8080" for more)
+	bin/chatbot serve --policy policies/chatbot.toml $(ARGS)
+
+test: deps build ## run all tests, race detector on, installing what they need
+	go vet ./...
+	go test -race -timeout 20m ./...
+
+deps:
+	@.ci/deps
+
+lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## check style, vet and imports
+	$(TOOLS)/golangci-lint run ./...
+	@test -z "$$($(TOOLS)/gofumpt -l framework plugins apps policies)" || { $(TOOLS)/gofumpt -d framework plugins apps policies; exit 1; }
+	go test -run TestDependencies ./framework
+
+fmt: $(TOOLS)/golangci-lint build ## format the code and the policies
+	$(TOOLS)/golangci-lint fmt ./...
+	bin/chatbot fmt policies/*.toml
+
+generate: ## write what is generated: the README's reference and the policies' schema
+	go generate ./...
+
+check: generate ## fail when something generated is not current
+	git diff --exit-code -- README.md policies
+
+bench: ## measure what is promised (takes a few minutes)
+	go test -run '^$$' -bench . -benchmem ./framework/... ./plugins/...
+
+fuzz: ## fuzz every parser and key for FUZZTIME each
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+clean: ## remove what was built
+	rm -rf bin
+
+$(TOOLS)/golangci-lint: .tools/go.mod
+	go build -C .tools -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(TOOLS)/gofumpt: .tools/go.mod
+	go build -C .tools -o ../$@ mvdan.cc/gofumpt

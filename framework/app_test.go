@@ -1,0 +1,456 @@
+package framework_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/frameworktest"
+)
+
+// plugin makes a plugin of plain handlers for a test.
+func plugin(name string, handlers framework.Handlers, infos ...framework.HandlerInfo) framework.Plugin {
+	for handler := range handlers {
+		known := false
+		for _, info := range infos {
+			known = known || info.Name == handler
+		}
+		if !known {
+			infos = append(infos, framework.HandlerInfo{Name: handler})
+		}
+	}
+	return framework.NewPlugin(framework.Info{Name: name, Handlers: infos}, framework.NoOptions{},
+		func(*framework.Host, framework.NoOptions) (framework.Handlers, error) { return handlers, nil })
+}
+
+func text(s string) framework.Handler {
+	return func(context.Context, *framework.Request) (*framework.Response, error) { return framework.Text(s), nil }
+}
+
+// answer is a response that was read whole.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func do(t *testing.T, s *frameworktest.Server, method, path, body string, header ...string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Add(header[i], header[i+1])
+	}
+	res, err := s.Client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, string(b)}
+}
+
+func get(t *testing.T, s *frameworktest.Server, path string, header ...string) answer {
+	t.Helper()
+	return do(t, s, http.MethodGet, path, "", header...)
+}
+
+const basics = `
+version = 1
+[server]
+body_limit = "64KiB"
+header_limit = "4KiB"
+[[routes]]
+path = "/api/text"
+handler = "test.text"
+[[routes]]
+path = "/text"
+handler = "test.text"
+cache_control = "short"
+headers = { X-Extra = "yes" }
+[[routes]]
+method = "POST"
+path = "/api/json"
+handler = "test.json"
+[[routes]]
+path = "/api/error/:kind"
+handler = "test.error"
+[[routes]]
+path = "/v1/error/:kind"
+handler = "test.error"
+[[routes]]
+path = "/admin"
+handler = "test.text"
+audience = "admin"
+[[routes]]
+path = "/cors"
+handler = "test.text"
+cors = { origins = ["https://shop.example"], headers = ["X-Mine"], credentials = true }
+[[routes]]
+path = "/limited"
+handler = "test.text"
+limits = { requests = 2, window = "1h" }
+`
+
+func basicPlugin() framework.Plugin {
+	return plugin("test", framework.Handlers{
+		"test.text": text("hello"),
+		"test.json": func(_ context.Context, r *framework.Request) (*framework.Response, error) {
+			var in struct {
+				Name string `json:"name"`
+				Age  int    `json:"age"`
+			}
+			if err := r.DecodeJSON(&in); err != nil {
+				return nil, err
+			}
+			return framework.JSON(in)
+		},
+		"test.error": func(_ context.Context, r *framework.Request) (*framework.Response, error) {
+			switch r.Param("kind") {
+			case "panic":
+				panic("secret detail")
+			case "internal":
+				return nil, errors.New("dial tcp 10.0.0.1: secret detail")
+			case "nothing":
+				return nil, nil
+			case "busy":
+				return nil, &framework.Error{Status: 503, Code: "busy", Message: "try later", RetryAfter: 1500 * time.Millisecond}
+			}
+			return nil, framework.NotFound("no such thing")
+		},
+	})
+}
+
+func TestEveryAnswerHasTheContractsHeaders(t *testing.T) {
+	s := frameworktest.Start(t, basics, basicPlugin())
+	for _, path := range []string{"/api/text", "/text", "/nowhere", "/api/error/panic"} {
+		h := get(t, s, path).header
+		if id := h.Get("X-Request-Id"); len(id) != 32 {
+			t.Errorf("%s: X-Request-Id %q, want 32 hex digits", path, id)
+		}
+		if !strings.HasSuffix(h.Get("X-Response-Time"), "ms") {
+			t.Errorf("%s: X-Response-Time %q", path, h.Get("X-Response-Time"))
+		}
+		for name, want := range map[string]string{
+			"X-Content-Type-Options": "nosniff", "X-Dns-Prefetch-Control": "on", "Server": "", "X-Powered-By": "",
+		} {
+			if got := h.Get(name); got != want {
+				t.Errorf("%s: %s is %q, want %q", path, name, got, want)
+			}
+		}
+		if h.Get("Date") == "" {
+			t.Errorf("%s: no Date", path)
+		}
+	}
+	if got := get(t, s, "/text", "X-Request-Id", "mine-42").header.Get("X-Request-Id"); got != "mine-42" {
+		t.Errorf("a well-formed id became %q", got)
+	}
+	if got := get(t, s, "/text", "X-Request-Id", "bad id<script>").header.Get("X-Request-Id"); strings.Contains(got, "script") {
+		t.Errorf("an id that is not well formed was kept: %q", got)
+	}
+	if h := get(t, s, "/text").header; h.Get("Cache-Control") != "public, max-age=300" || h.Get("X-Extra") != "yes" {
+		t.Errorf("preset and headers of the route: %q %q", h.Get("Cache-Control"), h.Get("X-Extra"))
+	}
+	if got := get(t, s, "/api/text").header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control without a preset is %q", got)
+	}
+}
+
+func TestErrorsHaveTheFormOfTheirPath(t *testing.T) {
+	s := frameworktest.Start(t, basics, basicPlugin())
+	for _, c := range []struct {
+		name, method, path, body string
+		header                   []string
+		status                   int
+		contentType, code        string
+	}{
+		{"not found", "GET", "/api/nope", "", nil, 404, "application/json; charset=utf-8", "not_found"},
+		{"handler's own", "GET", "/api/error/other", "", nil, 404, "application/json; charset=utf-8", "not_found"},
+		{"problem outside of /api", "GET", "/nope", "", nil, 404, "application/problem+json", "not_found"},
+		{"problem when asked for", "GET", "/api/nope", "", []string{"Accept", "application/problem+json"}, 404, "application/problem+json", "not_found"},
+		{"/v1", "GET", "/v1/error/other", "", nil, 404, "application/json; charset=utf-8", "not_found"},
+		{"panic", "GET", "/api/error/panic", "", nil, 500, "application/json; charset=utf-8", "internal"},
+		{"internal", "GET", "/api/error/internal", "", nil, 500, "application/json; charset=utf-8", "internal"},
+		{"neither answer nor error", "GET", "/api/error/nothing", "", nil, 500, "application/json; charset=utf-8", "internal"},
+		{"retry", "GET", "/api/error/busy", "", nil, 503, "application/json; charset=utf-8", "busy"},
+		{"wrong method", "POST", "/api/text", "", nil, 405, "application/json; charset=utf-8", "method_not_allowed"},
+		{"unknown method", "BREW", "/api/text", "", nil, 405, "application/json; charset=utf-8", "method_not_allowed"},
+		{"not JSON", "POST", "/api/json", "{", nil, 400, "application/json; charset=utf-8", "invalid_json"},
+		{"two values", "POST", "/api/json", "{}{}", nil, 400, "application/json; charset=utf-8", "invalid_json"},
+		{"empty", "POST", "/api/json", "", nil, 400, "application/json; charset=utf-8", "invalid_json"},
+		{"wrong type", "POST", "/api/json", `{"age":"x"}`, nil, 400, "application/json; charset=utf-8", "invalid_request"},
+		{"other media type", "POST", "/api/json", "a=b", []string{"Content-Type", "text/plain"}, 415, "application/json; charset=utf-8", "unsupported_media_type"},
+		{"too large", "POST", "/api/json", strings.Repeat("<", 70_000), nil, 413, "application/json; charset=utf-8", "body_too_large"},
+		{"large headers", "GET", "/api/text", "", []string{"X-Big", strings.Repeat("x", 5000)}, 431, "application/problem+json", "headers_too_large"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := do(t, s, c.method, c.path, c.body, c.header...)
+			if a.status != c.status || a.header.Get("Content-Type") != c.contentType {
+				t.Fatalf("got %d %s, want %d %s: %s", a.status, a.header.Get("Content-Type"), c.status, c.contentType, a.body)
+			}
+			var body struct {
+				Success   *bool
+				Code      string
+				RequestID string
+				Error     any
+				Status    int
+			}
+			if err := json.Unmarshal([]byte(a.body), &body); err != nil {
+				t.Fatalf("%v in %s", err, a.body)
+			}
+			if strings.Contains(a.body, "secret") {
+				t.Errorf("an internal message was sent: %s", a.body)
+			}
+			if strings.HasPrefix(c.path, "/v1") {
+				inner, _ := body.Error.(map[string]any)
+				if inner["code"] != c.code || inner["type"] != "not_found_error" || inner["request_id"] != a.header.Get("X-Request-Id") {
+					t.Errorf("got %s", a.body)
+				}
+				return
+			}
+			if body.Code != c.code || body.RequestID != a.header.Get("X-Request-Id") {
+				t.Errorf("code %q id %q, want %q and %q", body.Code, body.RequestID, c.code, a.header.Get("X-Request-Id"))
+			}
+			if a.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("Cache-Control of an error is %q", a.header.Get("Cache-Control"))
+			}
+		})
+	}
+	if a := do(t, s, "POST", "/api/text", ""); a.header.Get("Allow") != "GET, HEAD, OPTIONS" {
+		t.Errorf("Allow is %q", a.header.Get("Allow"))
+	}
+	if a := get(t, s, "/api/error/busy"); a.header.Get("Retry-After") != "2" {
+		t.Errorf("Retry-After is %q, want 2", a.header.Get("Retry-After"))
+	}
+	if !strings.Contains(s.Logs(), "secret detail") {
+		t.Error("the cause of a failure is not in the log")
+	}
+}
+
+func TestMethods(t *testing.T) {
+	s := frameworktest.Start(t, basics, basicPlugin())
+	if a := do(t, s, "HEAD", "/api/text", ""); a.status != 200 || a.body != "" || a.header.Get("Content-Length") != "5" {
+		t.Errorf("HEAD: %+v", a)
+	}
+	if a := do(t, s, "OPTIONS", "/api/text", ""); a.status != 204 || a.header.Get("Allow") != "GET, HEAD, OPTIONS" {
+		t.Errorf("OPTIONS: %+v", a)
+	}
+}
+
+func TestMalformedRequestsAreAnsweredOrClosed(t *testing.T) {
+	s := frameworktest.Start(t, basics, basicPlugin())
+	for _, raw := range []string{
+		"\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET /api/text HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+		"POST /api/json HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+		"POST /api/json HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+		"GET /%zz%00 HTTP/1.1\r\nHost: x\r\n\r\n", "GET /a\x00b HTTP/1.1\r\nHost: x\r\n\r\n", strings.Repeat("A", 100_000),
+		"GET http://evil.example/api/text HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00",
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = conn.Write([]byte(raw)) // the server may have closed already
+		_ = conn.(*net.TCPConn).CloseWrite()
+		b, _ := io.ReadAll(conn)
+		if len(b) > 0 && !bytes.HasPrefix(b, []byte("HTTP/1.")) {
+			t.Errorf("%.40q: answered %.80q", raw, b)
+		}
+		conn.Close()
+	}
+	if a := get(t, s, "/api/text"); a.status != 200 {
+		t.Fatalf("afterwards: %d", a.status)
+	}
+}
+
+func TestAdminAudience(t *testing.T) {
+	s := frameworktest.Start(t, basics, basicPlugin())
+	if a := get(t, s, "/admin"); a.status != 200 {
+		t.Errorf("without a configured token, from loopback: %d", a.status)
+	}
+	s = frameworktest.Start(t, strings.Replace(basics, "[server]", "[server]\nadmin_token = \"s3cret\"", 1), basicPlugin())
+	for _, c := range []struct {
+		header []string
+		status int
+	}{
+		{nil, 401}, {[]string{"Authorization", "Bearer wrong"}, 403}, {[]string{"Authorization", "Basic s3cret"}, 401},
+		{[]string{"Authorization", "Bearer s3cret"}, 200},
+	} {
+		if a := get(t, s, "/admin", c.header...); a.status != c.status {
+			t.Errorf("%v: %d, want %d", c.header, a.status, c.status)
+		}
+	}
+}
+
+func TestCORS(t *testing.T) {
+	s := frameworktest.Start(t, basics, basicPlugin())
+	a := get(t, s, "/cors", "Origin", "https://shop.example")
+	if a.header.Get("Access-Control-Allow-Origin") != "https://shop.example" || a.header.Get("Access-Control-Allow-Credentials") != "true" {
+		t.Errorf("allowed origin: %v", a.header)
+	}
+	if a := get(t, s, "/cors", "Origin", "https://evil.example"); a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("other origin: %v", a.header)
+	} else if !strings.Contains(strings.Join(a.header.Values("Vary"), ","), "Origin") {
+		t.Errorf("other origin: Vary is %v", a.header.Values("Vary"))
+	}
+	a = do(t, s, "OPTIONS", "/cors", "", "Origin", "https://shop.example", "Access-Control-Request-Method", "GET")
+	if a.status != 204 || a.header.Get("Access-Control-Allow-Methods") != "GET, HEAD, OPTIONS" ||
+		a.header.Get("Access-Control-Allow-Headers") != "Content-Type, X-Mine" || a.header.Get("Access-Control-Max-Age") != "600" {
+		t.Errorf("preflight: %d %v", a.status, a.header)
+	}
+	if a := get(t, s, "/text", "Origin", "https://shop.example"); a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Error("a route without CORS allows an origin")
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	s := frameworktest.Start(t, basics, basicPlugin())
+	for i, want := range []int{200, 200, 429} {
+		a := get(t, s, "/limited")
+		if a.status != want {
+			t.Fatalf("request %d: %d, want %d", i, a.status, want)
+		}
+		if a.header.Get("RateLimit-Policy") == "" || a.header.Get("RateLimit-Limit") != "2" {
+			t.Errorf("request %d: %v", i, a.header)
+		}
+		if want == 429 && a.header.Get("Retry-After") == "" {
+			t.Error("429 without Retry-After")
+		}
+	}
+	if err := s.App.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := get(t, s, "/limited"); a.status != 429 {
+		t.Errorf("a reload gave the client a new allowance: %d", a.status)
+	}
+}
+
+func TestInFlightLimit(t *testing.T) {
+	entered, leave := make(chan struct{}, 2), make(chan struct{})
+	s := frameworktest.Start(t, `
+version = 1
+[[routes]]
+path = "/"
+handler = "test"
+limits = { in_flight = 2 }
+`, plugin("test", framework.Handlers{"test": func(context.Context, *framework.Request) (*framework.Response, error) {
+		entered <- struct{}{}
+		<-leave
+		return framework.Text("ok"), nil
+	}}))
+	var wait sync.WaitGroup
+	for range 2 {
+		wait.Go(func() {
+			if a := get(t, s, "/"); a.status != 200 {
+				t.Errorf("within the limit: %d", a.status)
+			}
+		})
+		<-entered
+	}
+	if a := get(t, s, "/"); a.status != 503 || a.header.Get("Retry-After") == "" {
+		t.Errorf("beyond the limit: %d %v", a.status, a.header)
+	}
+	close(leave)
+	wait.Wait()
+	go func() { <-entered }()
+	if a := get(t, s, "/"); a.status != 200 {
+		t.Errorf("afterwards: %d", a.status)
+	}
+}
+
+func TestTwoAppsInOneProcess(t *testing.T) {
+	const p = "version = 1\n[[routes]]\npath = \"/\"\nhandler = \"test\"\n"
+	one := frameworktest.Start(t, p, plugin("test", framework.Handlers{"test": text("one")}))
+	two := frameworktest.Start(t, p, plugin("test", framework.Handlers{"test": text("two")}))
+	if a, b := get(t, one, "/"), get(t, two, "/"); a.body != "one" || b.body != "two" {
+		t.Errorf("got %q and %q", a.body, b.body)
+	}
+}
+
+type counter struct {
+	n      atomic.Int64
+	closed atomic.Bool
+}
+
+func (c *counter) Close() error {
+	c.closed.Store(true)
+	return nil
+}
+
+func TestServicesAndSharedState(t *testing.T) {
+	var opened []*counter
+	provider := framework.NewPlugin(framework.Info{
+		Name: "provider", Handlers: []framework.HandlerInfo{{Name: "provider"}},
+		Provides: []framework.Service{framework.ServiceOf[*counter]()},
+	}, framework.NoOptions{}, func(h *framework.Host, _ framework.NoOptions) (framework.Handlers, error) {
+		c, err := framework.Shared(h, "counter", func() (*counter, error) {
+			opened = append(opened, &counter{})
+			return opened[len(opened)-1], nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		framework.Provide(h, c)
+		return framework.Handlers{"provider": text("x")}, nil
+	})
+	user := framework.NewPlugin(framework.Info{Name: "user", Handlers: []framework.HandlerInfo{{Name: "user"}}}, framework.NoOptions{},
+		func(h *framework.Host, _ framework.NoOptions) (framework.Handlers, error) {
+			c, err := framework.Use[*counter](h)
+			if err != nil {
+				return nil, err
+			}
+			return framework.Handlers{"user": func(context.Context, *framework.Request) (*framework.Response, error) {
+				return framework.Text(fmt.Sprint(c.n.Add(1))), nil
+			}}, nil
+		})
+	const p = "version = 1\n[[routes]]\npath = \"/\"\nhandler = \"user\"\n"
+	s := frameworktest.Start(t, p, user, provider) // in this order: the provider is built when it is needed
+	for want := 1; want <= 3; want++ {
+		if a := get(t, s, "/"); a.body != fmt.Sprint(want) {
+			t.Errorf("got %q, want %d: a reload lost the shared value", a.body, want)
+		}
+		if err := s.App.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Stop()
+	if len(opened) != 1 || !opened[0].closed.Load() {
+		t.Errorf("opened %d times, closed at the end: %v", len(opened), opened[0].closed.Load())
+	}
+
+	if _, err := framework.New(framework.Config{Policy: framework.PolicyText("p.toml", p), Plugins: []framework.Plugin{user}, Stdout: io.Discard}); err == nil ||
+		!strings.Contains(err.Error(), "provides *framework_test.counter") {
+		t.Errorf("without the provider: %v", err)
+	}
+}
+
+// events reads server-sent events until the end of the stream.
+func events(body io.Reader, each func(string)) error {
+	lines := bufio.NewScanner(body)
+	for lines.Scan() {
+		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			each(data)
+		}
+	}
+	return lines.Err()
+}

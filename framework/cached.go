@@ -1,0 +1,187 @@
+package framework
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/innatural/chatbot/framework/encoding"
+	"github.com/innatural/chatbot/framework/httpcache"
+	"github.com/innatural/chatbot/framework/policy"
+)
+
+// flightMargin is how much longer than its handler a shared fetch may take, so that the handler's own timeout comes first.
+const flightMargin = time.Second
+
+// routeCache is how a cached route reads requests and stores answers.
+type routeCache struct {
+	rule   httpcache.Rule
+	inputs Inputs
+	host   bool
+}
+
+func newRouteCache(rt *route) *routeCache {
+	c, g := rt.policy.Cache, rt.gen
+	return &routeCache{
+		rule: httpcache.Rule{
+			TTL: c.TTL.D(), StaleWhileRevalidate: c.StaleWhileRevalidate.D(), StaleIfError: c.StaleIfError.D(),
+			Timeout: rt.policy.Timeout.D() + flightMargin, MaxEntry: int(g.policy.Cache.MaxEntry), Tags: c.Tags,
+			Encoder: rt.encoder,
+		},
+		inputs: Inputs{Query: c.Query, Headers: c.Headers, Cookies: c.Cookies},
+		host:   c.Host,
+	}
+}
+
+// key is what the answer to a view of a request depends on.
+func (c *routeCache) key(r *Request, host string) *httpcache.Key {
+	k := &httpcache.Key{Method: r.method, Path: r.path}
+	if c.host {
+		k.Host = host
+	}
+	for _, name := range c.inputs.Query {
+		if values := queryValues(r.query, name); values != nil {
+			k.Query = append(k.Query, httpcache.Input{Name: name, Values: values})
+		}
+	}
+	for _, name := range c.inputs.Headers {
+		in := httpcache.Input{Name: name}
+		for _, f := range r.headers {
+			if strings.EqualFold(f.name, name) {
+				in.Values = append(in.Values, f.value)
+			}
+		}
+		if in.Values != nil {
+			k.Headers = append(k.Headers, in)
+		}
+	}
+	for _, name := range c.inputs.Cookies {
+		if value, ok := r.cookie(name); ok {
+			k.Cookies = append(k.Cookies, httpcache.Input{Name: name, Values: []string{value}})
+		}
+	}
+	return k
+}
+
+// CacheKey returns the key under which the answer to a request would be stored, in a form for people, or "" when the route
+// is not cached.
+func CacheKey(r *policy.Route, req *Request) string {
+	if r.Cache == nil || r.Cache.TTL <= 0 {
+		return ""
+	}
+	c := routeCache{inputs: Inputs{Query: r.Cache.Query, Headers: r.Cache.Headers, Cookies: r.Cache.Cookies}, host: r.Cache.Host}
+	return c.key(req, req.Header("Host")).Readable()
+}
+
+// cached answers from the cache, or with what the handler makes for everybody who waits for the same key.
+func (x *exchange) cached() (*Response, error) {
+	c := x.route.cache
+	if c == nil || !x.http.IsGet() && !x.http.IsHead() {
+		return nil, nil
+	}
+	view := x.view(c)
+	ctx, cancel := context.WithTimeoutCause(x.context(), x.route.policy.Timeout.D()-time.Since(x.start), ErrTimeout)
+	defer cancel()
+	result, err := x.app().responses.Do(ctx, c.key(view, string(x.http.Host())).String(), &c.rule, x.conditions(),
+		func(ctx context.Context) (*httpcache.Response, error) { return x.route.fetch(ctx, view) })
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return nil, err
+	}
+	x.result = &result
+	x.route.answered(result.Outcome)
+	return emptyResponse, nil
+}
+
+// emptyResponse stands for an answer that the cache has prepared.
+var emptyResponse = &Response{}
+
+// fetch runs the handler for the cache. It may outlive the request that caused it.
+func (rt *route) fetch(ctx context.Context, view *Request) (*httpcache.Response, error) {
+	c, err := rt.gen.app.start(ctx, rt, view)
+	if err != nil {
+		return nil, err
+	}
+	r, _, stop, err := c.wait(nil, time.Now().Add(rt.policy.Timeout.D()))
+	stop()
+	if err != nil {
+		return nil, err
+	}
+	return &httpcache.Response{Status: r.response.Status, Header: r.response.Header, Body: r.response.Body, Tags: r.response.Tags}, nil
+}
+
+// view copies what a handler of a cached route may read: the declared inputs and nothing else.
+func (x *exchange) view(c *routeCache) *Request {
+	h := &x.http.Request.Header
+	path, query := splitTarget(h.RequestURI())
+	v := &Request{
+		method: http.MethodGet, path: string(path),
+		view: &view{inputs: c.inputs, undeclared: func(string, string) { x.route.metrics.UndeclaredReads.Inc() }},
+	}
+	v.copyParams(x.params)
+	if len(query) > 0 {
+		v.query = declaredQuery(string(query), c.inputs.Query)
+	}
+	for _, name := range c.inputs.Headers {
+		for _, value := range h.PeekAll(name) {
+			v.headers = append(v.headers, field{name, string(value)})
+		}
+	}
+	for _, name := range c.inputs.Cookies {
+		if value := h.Cookie(name); value != nil {
+			v.headers = append(v.headers, field{"Cookie", name + "=" + string(value)})
+		}
+	}
+	return v
+}
+
+// declaredQuery returns the pairs of a raw query that are declared.
+func declaredQuery(query string, names []string) string {
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		key, _, _ := strings.Cut(pair, "=")
+		key = unescape(key)
+		for _, name := range names {
+			if key == name && pair != "" {
+				kept = append(kept, pair)
+			}
+		}
+	}
+	return strings.Join(kept, "&")
+}
+
+// conditions is what answering reads of the request beyond the handler's inputs: none of it changes what is answered, only
+// the form.
+func (x *exchange) conditions() *httpcache.Request {
+	h := &x.http.Request.Header
+	joined := func(name string) string {
+		var b strings.Builder
+		for i, value := range h.PeekAll(name) {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			b.Write(value)
+		}
+		return b.String()
+	}
+	return &httpcache.Request{
+		Method:          string(h.Method()),
+		AcceptEncoding:  joined("Accept-Encoding"),
+		IfModifiedSince: joined("If-Modified-Since"),
+		IfNoneMatch:     joined("If-None-Match"),
+		IfRange:         joined("If-Range"),
+		Range:           joined("Range"),
+		NoCompression:   len(h.Peek("X-No-Compression")) > 0,
+	}
+}
+
+// newEncoder returns the compressor of a route, or nil.
+func newEncoder(p *policy.Policy, compress bool) (*encoding.Encoder, error) {
+	if !p.Compression.Enabled || !compress {
+		return nil, nil
+	}
+	return encoding.New(p.Compression.Level, int(p.Compression.MinSize), p.Compression.Encodings)
+}

@@ -1,0 +1,193 @@
+package framework
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// call is one run of a handler, on its own goroutine, on its own copy of the request. The goroutine that serves the
+// connection waits for it no longer than the route allows: past that the call is abandoned, and its result goes nowhere.
+type call struct {
+	app     *App
+	route   *route
+	req     *Request
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	results chan result
+	state   atomic.Int32
+}
+
+// States of a call. Only the first change from running counts.
+const (
+	running int32 = iota
+	finished
+	abandoned
+)
+
+// result is what a handler returned. A streamed answer comes with its stream, which already runs.
+type result struct {
+	response *Response
+	stream   *Stream
+	err      error
+}
+
+// callContext carries what log lines need, and the deadline, without the cost of a timer of its own.
+type callContext struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c *callContext) Deadline() (time.Time, bool) {
+	if parent, ok := c.Context.Deadline(); ok && (c.deadline.IsZero() || parent.Before(c.deadline)) {
+		return parent, true
+	}
+	return c.deadline, !c.deadline.IsZero()
+}
+
+// start runs the route's handler. It refuses when too many abandoned handlers still run.
+func (a *App) start(ctx context.Context, rt *route, req *Request) (*call, error) {
+	if a.abandoned.Load() >= int64(rt.gen.policy.Server.MaxAbandoned) {
+		a.rejected.With("abandoned").Inc()
+		return nil, errBusy
+	}
+	c := &call{app: a, route: rt, req: req, results: make(chan result, 1)}
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	cc := &callContext{Context: c.ctx}
+	if !rt.info.Stream {
+		cc.deadline = time.Now().Add(rt.policy.Timeout.D())
+	}
+	c.ctx = cc
+	rt.gen.hold()
+	go c.run()
+	return c, nil
+}
+
+func (c *call) run() {
+	defer c.route.gen.release()
+	defer c.finish()
+	response, err := c.handle()
+	if err != nil || response.Stream == nil {
+		c.results <- result{response: response, err: err}
+		return
+	}
+	s := newStream()
+	c.results <- result{response: response, stream: s}
+	s.ended <- c.stream(response, s)
+}
+
+// handle runs the handler and turns a panic into an error.
+func (c *call) handle() (response *Response, err error) {
+	defer c.caught(&err)
+	response, err = c.route.handler(c.ctx, c.req)
+	if err == nil && response == nil {
+		err = fmt.Errorf("handler %s returned neither an answer nor an error", c.route.policy.Handler)
+	}
+	return response, err
+}
+
+func (c *call) stream(response *Response, s *Stream) (err error) {
+	defer c.caught(&err)
+	return response.Stream(c.ctx, s)
+}
+
+// caught turns a panic into an error. It is deferred directly.
+func (c *call) caught(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("handler panicked: %v", p)
+		c.route.metrics.Panics.Inc()
+		c.route.gen.log.ErrorContext(c.ctx, "Handler panicked", "route", c.route.policy.Path, "panic", fmt.Sprint(p),
+			"stack", string(debug.Stack()))
+	}
+}
+
+// finish ends the call's context, so that nothing derived from it outlives the handler.
+func (c *call) finish() {
+	if !c.state.CompareAndSwap(running, finished) {
+		c.app.abandoned.Add(-1)
+	}
+	c.cancel(context.Canceled)
+}
+
+// abandon ends the call's context and leaves the handler alone.
+func (c *call) abandon(cause error) {
+	if c.state.CompareAndSwap(running, abandoned) {
+		c.app.abandoned.Add(1)
+	}
+	c.cancel(cause)
+}
+
+// watchDelay is how long a handler may take before its client is watched: an answer that is faster than a person can
+// leave does not pay for the watch.
+const watchDelay = 10 * time.Millisecond
+
+// timers are reused: each request that runs a handler needs one.
+var timers = sync.Pool{New: func() any { return time.NewTimer(time.Hour) }}
+
+// wait waits for the handler's answer, for a stream with its first piece, and watches conn meanwhile. The returned stop
+// ends the watch and is never nil; a stream calls it at its end.
+func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, stop func(), err error) {
+	stop = func() {}
+	timer := timers.Get().(*time.Timer) //nolint:forcetypeassert // the pool holds nothing else
+	defer timers.Put(timer)
+	timer.Reset(min(watchDelay, time.Until(deadline)))
+	defer timer.Stop()
+	results := c.results
+	var pieces chan []byte
+	var ended chan error
+	for {
+		select {
+		case r = <-results:
+			if r.stream == nil {
+				return r, nil, stop, r.err
+			}
+			results, pieces, ended = nil, r.stream.pieces, r.stream.ended
+		case first = <-pieces:
+			if conn != nil {
+				stop = watch(conn, func() { c.cancel(ErrClientGone) })
+			}
+			return r, first, stop, nil
+		case err = <-ended:
+			r.stream.ended <- err // for whoever carries the stream
+			return r, nil, stop, err
+		case <-c.ctx.Done():
+			cause := context.Cause(c.ctx)
+			if cause == context.Canceled { //nolint:errorlint // the call has ended: its answer is there, and so is its stream's end
+				if results != nil {
+					r = <-results
+				}
+				if r.stream == nil {
+					return r, nil, stop, r.err
+				}
+				err = <-r.stream.ended
+				r.stream.ended <- err
+				return r, nil, stop, err
+			}
+			c.abandonStream(r)
+			c.abandon(cause)
+			return r, nil, stop, cause
+		case now := <-timer.C:
+			if !now.Before(deadline) {
+				c.abandonStream(r)
+				c.abandon(ErrTimeout)
+				return r, nil, stop, ErrTimeout
+			}
+			if conn != nil {
+				stop = watch(conn, func() { c.cancel(ErrClientGone) })
+				conn = nil
+			}
+			timer.Reset(time.Until(deadline))
+		}
+	}
+}
+
+// abandonStream lets a stream go that has not begun: its writes fail from now on.
+func (c *call) abandonStream(r result) {
+	if r.stream != nil {
+		r.stream.close()
+	}
+}

@@ -1,0 +1,103 @@
+// Package frameworktest starts an app from a policy in a test: on a real socket, on a free loopback port, stopped at the end.
+package frameworktest
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/innatural/chatbot/framework"
+)
+
+// Server is an app that serves for a test.
+type Server struct {
+	App    *framework.App
+	URL    string // http://127.0.0.1:PORT
+	Client *http.Client
+
+	logs lines
+	stop func()
+}
+
+// Start serves a policy, given as text, with plugins. The server is stopped at the end of the test, which fails when the
+// policy has problems or the stop does not end in order.
+func Start(t testing.TB, policy string, plugins ...framework.Plugin) *Server {
+	t.Helper()
+	return StartWith(t, framework.PolicyText(t.Name()+".toml", policy), plugins...)
+}
+
+// StartWith serves what a loader gives, as Start does; the loader is called again at each reload.
+func StartWith(t testing.TB, load framework.Loader, plugins ...framework.Plugin) *Server {
+	t.Helper()
+	s := &Server{}
+	var err error
+	s.App, err = framework.New(framework.Config{Policy: load, Plugins: plugins, Version: "test", Stdout: &s.logs})
+	if err != nil {
+		t.Fatalf("start:\n%v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.URL = "http://" + l.Addr().String()
+	s.Client = &http.Client{
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 1000, DisableCompression: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       time.Minute,
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.App.Serve(ctx, l) }()
+	s.stop = sync.OnceFunc(func() {
+		s.Client.CloseIdleConnections()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	t.Cleanup(s.stop)
+	return s
+}
+
+// Stop stops the server now, as SIGTERM would, and waits until it has stopped.
+func (s *Server) Stop() { s.stop() }
+
+// Logs returns what the app has logged so far.
+func (s *Server) Logs() string { return s.logs.String() }
+
+// Dial opens a connection to the server, closed at the end of the test, with a deadline of ten seconds.
+func (s *Server) Dial(t testing.TB) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// lines collects what is written to it, by any goroutine.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}

@@ -1,0 +1,133 @@
+package framework
+
+import (
+	"crypto/subtle"
+	"net/http"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/innatural/chatbot/framework/limit"
+)
+
+// stage is one step of a request's way. It answers, refuses with an error, or passes (nil, nil) to the next.
+type stage struct {
+	name string
+	run  func(x *exchange) (*Response, error)
+}
+
+// pipeline is the way of a request whose route is known, in this order. Whatever answers, finish writes it.
+var pipeline = []stage{
+	{"admit", (*exchange).admit},
+	{"audience", (*exchange).audience},
+	{"limits", (*exchange).limits},
+	{"cache", (*exchange).cached},
+	{"handler", (*exchange).handle},
+}
+
+// Stages names the steps of a request's way, in order.
+func Stages() []string {
+	names := []string{"route", "identify"}
+	for _, s := range pipeline {
+		names = append(names, s.name)
+	}
+	return append(names, "headers", "log", "metrics")
+}
+
+// run takes a request its way.
+func (x *exchange) run() {
+	var response *Response
+	var err error
+	for _, s := range pipeline {
+		if response, err = s.run(x); response != nil || err != nil {
+			break
+		}
+	}
+	x.finish(response, err)
+}
+
+// admit refuses new work while the app stops. Health checks go on.
+func (x *exchange) admit() (*Response, error) {
+	if x.route.info.Always || !x.app().draining.Load() {
+		return nil, nil
+	}
+	x.http.SetConnectionClose()
+	x.app().rejected.With("stopping").Inc()
+	return nil, errStopping
+}
+
+// audience lets only who has the admin token to an admin route; without a configured token, only this machine.
+func (x *exchange) audience() (*Response, error) {
+	if x.route.policy.Audience != "admin" {
+		return nil, nil
+	}
+	token := x.route.gen.policy.Server.AdminToken.Reveal()
+	given, isBearer := strings.CutPrefix(string(x.http.Request.Header.Peek(fasthttp.HeaderAuthorization)), "Bearer ")
+	switch {
+	case token == "" && isLoopback(x.http):
+		return nil, nil
+	case token == "":
+		return nil, &Error{
+			Status: http.StatusForbidden, Code: "forbidden",
+			Message: "without a configured admin token this answers only on loopback",
+		}
+	case !isBearer:
+		x.http.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, `Bearer realm="admin"`)
+		return nil, &Error{Status: http.StatusUnauthorized, Code: "unauthorized", Message: "send the admin token as a bearer token"}
+	case subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1:
+		return nil, &Error{Status: http.StatusForbidden, Code: "forbidden", Message: "the admin token is wrong"}
+	}
+	return nil, nil
+}
+
+// limits refuses what one client, or all together, ask for beyond the route's limits.
+func (x *exchange) limits() (*Response, error) {
+	rt := x.route
+	if rt.limiter != nil {
+		x.limit = rt.limiter.Allow(x.client())
+		if !x.limit.OK {
+			x.app().rejected.With("rate").Inc()
+			return nil, &Error{
+				Status: http.StatusTooManyRequests, Code: "rate_limited", Message: "too many requests, try again later",
+				RetryAfter: x.limit.RetryAfter,
+			}
+		}
+	}
+	if rt.inFlight != nil {
+		if !rt.inFlight.Acquire() {
+			x.app().rejected.With("in_flight").Inc()
+			return nil, errBusy
+		}
+		x.releaseInFlight = rt.inFlight.Release
+	}
+	return nil, nil
+}
+
+// handle runs the handler with the whole request, and waits for it.
+func (x *exchange) handle() (*Response, error) {
+	c, err := x.app().start(x.context(), x.route, x.snapshot())
+	if err != nil {
+		return nil, err
+	}
+	r, first, stop, err := c.wait(x.http.Conn(), x.start.Add(x.route.policy.Timeout.D()))
+	if err != nil || r.stream == nil {
+		stop()
+		return r.response, err
+	}
+	x.stream = &streamBody{
+		Stream: r.stream, ctx: c.ctx, cancel: c.cancel, conn: x.http.Conn(), first: first, failed: r.response.StreamFailed,
+		limits: streamLimits{
+			idle: x.route.policy.Stream.Idle.D(), max: x.route.policy.Stream.Max.D(),
+			write: x.route.gen.policy.Server.WriteTimeout.D(),
+		},
+	}
+	x.stopWatch = stop
+	return r.response, nil
+}
+
+// limitHeaders tells the client where it stands.
+func limitHeaders(h *fasthttp.ResponseHeader, d limit.Decision) {
+	for _, f := range d.Headers() {
+		h.Set(f.Name, f.Value)
+	}
+}

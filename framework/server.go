@@ -1,0 +1,104 @@
+package framework
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/innatural/chatbot/framework/policy"
+)
+
+// newServer is the listener's side: what bounds a connection before a request has a route.
+func (a *App) newServer(p *policy.Policy) *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:                      a.serve,
+		ErrorHandler:                 a.malformed,
+		ReadBufferSize:               int(p.Server.HeaderLimit),
+		MaxRequestBodySize:           int(p.Server.BodyLimit),
+		ReadTimeout:                  p.Server.ReadTimeout.D(),
+		WriteTimeout:                 p.Server.WriteTimeout.D(), // a stream moves it with every piece
+		IdleTimeout:                  p.Server.IdleTimeout.D(),
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		DisablePreParseMultipartForm: true,
+		SecureErrorLogMessage:        true,
+		CloseOnShutdown:              true,
+		Logger:                       serverLog{a},
+	}
+}
+
+// serverLog passes on what fasthttp has to say, which is about single connections and of no use to an operator at a higher
+// level.
+type serverLog struct{ app *App }
+
+func (l serverLog) Printf(format string, args ...any) {
+	l.app.Log().Debug("Connection", "event", fmt.Sprintf(format, args...))
+}
+
+// malformed answers what fasthttp could not read as a request.
+func (a *App) malformed(ctx *fasthttp.RequestCtx, err error) {
+	g := a.current.Load()
+	x := newExchange(ctx, g.fallback)
+	var small *fasthttp.ErrSmallBuffer
+	var network net.Error
+	answer := &Error{Status: http.StatusBadRequest, Code: "malformed_request", Message: "the request is not valid HTTP", Err: err}
+	switch {
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		answer = &Error{
+			Status: http.StatusRequestEntityTooLarge, Code: "body_too_large",
+			Message: fmt.Sprintf("the body is larger than %s", g.policy.Server.BodyLimit),
+		}
+	case errors.As(err, &small):
+		answer = &Error{
+			Status: http.StatusRequestHeaderFieldsTooLarge, Code: "headers_too_large",
+			Message: fmt.Sprintf("the request line and headers are larger than %s", g.policy.Server.HeaderLimit),
+		}
+	case errors.As(err, &network) && network.Timeout():
+		answer = &Error{Status: http.StatusRequestTimeout, Code: "slow_request", Message: "the request did not arrive in time"}
+	}
+	ctx.SetConnectionClose()
+	x.finish(nil, answer)
+}
+
+// withTLS wraps a listener in the policy's certificate.
+func withTLS(l net.Listener, t policy.TLS) (net.Listener, error) {
+	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	if err != nil {
+		return nil, fmt.Errorf("load certificate: %w", err)
+	}
+	return tls.NewListener(l, &tls.Config{
+		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+	}), nil
+}
+
+// isLoopback says whether the client is on this machine.
+func isLoopback(ctx *fasthttp.RequestCtx) bool {
+	ip := ctx.RemoteIP()
+	return ip.IsLoopback()
+}
+
+// errorForm is how an error is written: by the path, as contract and clients want it.
+type errorForm int
+
+const (
+	formAPI     errorForm = iota // /api: the shop's envelope
+	formOpenAI                   // /v1: the OpenAI clients' envelope
+	formProblem                  // elsewhere, or when asked for: RFC 9457
+)
+
+func errorFormOf(path, accept string) errorForm {
+	switch {
+	case strings.Contains(accept, "application/problem+json"):
+		return formProblem
+	case path == "/api" || strings.HasPrefix(path, "/api/"):
+		return formAPI
+	case path == "/v1" || strings.HasPrefix(path, "/v1/"):
+		return formOpenAI
+	}
+	return formProblem
+}

@@ -1,0 +1,230 @@
+package framework
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// Stream is how a handler writes a streamed answer. It is not for concurrent use.
+type Stream struct {
+	pieces chan []byte   // handler to connection, one at a time
+	acks   chan error    // connection to handler, one for each piece
+	gone   chan struct{} // closed when the connection takes no more
+	ended  chan error    // the handler's end
+	once   sync.Once
+}
+
+func newStream() *Stream {
+	return &Stream{
+		pieces: make(chan []byte), acks: make(chan error), gone: make(chan struct{}), ended: make(chan error, 1),
+	}
+}
+
+// Write sends p as one chunk, flushed, and returns once it is handed to the network. After the stream's context has ended,
+// Write still works for the short time that a last piece takes; then it returns an error.
+func (s *Stream) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	select {
+	case s.pieces <- p:
+	case <-s.gone:
+		return 0, errStreamClosed
+	}
+	select {
+	case err := <-s.acks:
+		if err != nil {
+			return 0, fmt.Errorf("write stream: %w", err)
+		}
+		return len(p), nil
+	case <-s.gone:
+		return 0, errStreamClosed
+	}
+}
+
+var errStreamClosed = fmt.Errorf("write stream: %w", io.ErrClosedPipe)
+
+// Event sends v as one server-sent event: a line of JSON and a blank line, in one chunk.
+func (s *Stream) Event(v any) error {
+	data, err := EncodeEvent(v)
+	if err != nil {
+		return err
+	}
+	_, err = s.Write(data)
+	return err
+}
+
+// Comment sends a comment, which clients of server-sent events ignore.
+func (s *Stream) Comment(text string) error {
+	_, err := s.Write([]byte(": " + text + "\n\n"))
+	return err
+}
+
+// EncodeEvent returns v as one server-sent event.
+func EncodeEvent(v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode event: %w", err)
+	}
+	event := make([]byte, 0, len("data: \n\n")+len(data))
+	event = append(event, "data: "...)
+	event = append(event, data...)
+	return append(event, "\n\n"...), nil
+}
+
+// RecordStream runs a streamed response and returns what it wrote. Tests of streaming handlers use it.
+func RecordStream(ctx context.Context, r *Response) ([]byte, error) {
+	s := newStream()
+	go func() { s.ended <- r.Stream(ctx, s) }()
+	var all []byte
+	for {
+		select {
+		case p := <-s.pieces:
+			all = append(all, p...)
+			s.acks <- nil
+		case err := <-s.ended:
+			return all, err
+		}
+	}
+}
+
+func (s *Stream) close() { s.once.Do(func() { close(s.gone) }) }
+
+// lastWords is how long a stream may still write after its context has ended.
+const lastWords = time.Second
+
+// streamBody carries a stream to the connection, on the connection's own goroutine. Each piece becomes one chunk.
+type streamBody struct {
+	*Stream
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	conn    net.Conn
+	limits  streamLimits
+	first   []byte // received, not yet acknowledged
+	failed  func(error) []byte
+	onEnd   func(written int64, err error)
+	endOnce sync.Once
+	rest    []byte // of a piece that Read could not deliver whole
+}
+
+type streamLimits struct{ idle, max, write time.Duration }
+
+// SupportsBodyWriteTo lets fasthttp frame the pieces as they are written.
+func (b *streamBody) SupportsBodyWriteTo() bool { return true }
+
+// WriteTo implements io.WriterTo: it delivers the pieces until the handler ends, a limit is passed or the client leaves.
+func (b *streamBody) WriteTo(w io.Writer) (written int64, err error) {
+	defer func() { b.end(written, err) }()
+	send := func(p []byte) error {
+		if err := b.conn.SetWriteDeadline(time.Now().Add(b.limits.write)); err != nil {
+			return err
+		}
+		n, err := w.Write(p)
+		written += int64(n)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrClientGone, err)
+		}
+		return nil
+	}
+	if b.first != nil {
+		err = send(b.first)
+		b.acks <- err
+		if err != nil {
+			return written, err
+		}
+	}
+	idle := time.NewTimer(b.limits.idle)
+	defer idle.Stop()
+	whole := time.NewTimer(b.limits.max)
+	defer whole.Stop()
+	var last <-chan time.Time // fires when the time for last words is over
+	done := b.ctx.Done()
+	for {
+		select {
+		case p := <-b.pieces:
+			err = send(p)
+			b.acks <- err
+			if err != nil {
+				return written, err
+			}
+			idle.Reset(b.limits.idle)
+		case err = <-b.ended:
+			if err == nil {
+				return written, nil
+			}
+			return written, b.tell(send, err)
+		case <-idle.C:
+			b.cancel(ErrStreamIdle)
+		case <-whole.C:
+			b.cancel(ErrStreamMax)
+		case <-done:
+			cause := context.Cause(b.ctx)
+			if cause == ErrClientGone { //nolint:errorlint // set by this package, never wrapped
+				return written, cause
+			}
+			last, done = time.After(lastWords), nil
+		case <-last:
+			return written, b.tell(send, context.Cause(b.ctx))
+		}
+	}
+}
+
+// tell sends the stream's last piece after a failure; without one it returns the error, which breaks the connection so that
+// the client does not take a truncated answer for a whole one.
+func (b *streamBody) tell(send func([]byte) error, err error) error {
+	if b.failed == nil {
+		return err
+	}
+	if p := b.failed(err); len(p) > 0 {
+		return send(p)
+	}
+	return err
+}
+
+// Read implements io.Reader for clients of HTTP/1.0, whose answers have no chunks.
+func (b *streamBody) Read(p []byte) (int, error) {
+	if len(b.rest) == 0 {
+		if b.first != nil {
+			b.rest, b.first = append(b.rest, b.first...), nil
+			b.acks <- nil
+		} else {
+			select {
+			case piece := <-b.pieces:
+				b.rest = append(b.rest[:0], piece...)
+				b.acks <- nil
+			case err := <-b.ended:
+				if err != nil {
+					return 0, err
+				}
+				return 0, io.EOF
+			case <-b.ctx.Done():
+				return 0, context.Cause(b.ctx)
+			case <-time.After(b.limits.idle):
+				return 0, ErrStreamIdle
+			}
+		}
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+// Close implements io.Closer: fasthttp calls it once the answer is written or has failed.
+func (b *streamBody) Close() error {
+	b.end(0, nil)
+	return nil
+}
+
+// end lets the handler go and reports the end once.
+func (b *streamBody) end(written int64, err error) {
+	b.endOnce.Do(func() {
+		b.cancel(ErrClientGone)
+		b.close()
+		b.onEnd(written, err)
+	})
+}

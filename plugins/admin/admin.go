@@ -1,0 +1,43 @@
+// Package admin lets an operator steer a running app over HTTP. Its routes belong to the audience admin.
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/policy"
+)
+
+// Plugin returns the plugin.
+func Plugin() framework.Plugin {
+	return framework.NewPlugin(framework.Info{
+		Name:     "admin",
+		Doc:      "Lets an operator reload the policy over HTTP; give its routes audience = \"admin\".",
+		Handlers: []framework.HandlerInfo{{Name: "admin.reload", Doc: "Loads the policy again; on a mistake nothing changes, and the answer says why."}},
+	}, framework.NoOptions{}, func(h *framework.Host, _ framework.NoOptions) (framework.Handlers, error) {
+		return framework.Handlers{"admin.reload": func(ctx context.Context, _ *framework.Request) (*framework.Response, error) {
+			return reload(ctx, h)
+		}}, nil
+	})
+}
+
+func reload(ctx context.Context, h *framework.Host) (*framework.Response, error) {
+	err := h.Reload(ctx)
+	if err == nil {
+		return framework.JSON(map[string]any{"success": true, "message": "Policy reloaded"})
+	}
+	refusal := &framework.Error{
+		Status: http.StatusUnprocessableEntity, Code: "policy_invalid", Message: "the policy was not reloaded, the old one goes on",
+	}
+	var problems policy.Problems
+	if !errors.As(err, &problems) {
+		refusal.Details = []framework.Detail{{Field: "policy", Message: err.Error()}}
+		return nil, refusal
+	}
+	for _, p := range problems {
+		refusal.Details = append(refusal.Details, framework.Detail{Field: p.Path, Message: p.String()})
+	}
+	return nil, refusal
+}

@@ -1,0 +1,147 @@
+// Package metrics exports what the service counts: for Prometheus, and as a summary for people and pages.
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/policy"
+	"github.com/innatural/chatbot/framework/telemetry"
+)
+
+// Plugin returns the plugin.
+func Plugin() framework.Plugin {
+	return framework.NewPlugin(framework.Info{
+		Name: "metrics",
+		Doc:  "Exports what the service counts.",
+		Handlers: []framework.HandlerInfo{
+			{
+				Name: "metrics", Doc: "Every metric, in the format that Prometheus asks for.", Always: true,
+				Reads: framework.Inputs{Headers: []string{"Accept"}},
+			},
+			{Name: "metrics.summary", Doc: "A summary of requests, messages, cache and errors, as JSON.", Always: true},
+		},
+	}, framework.NoOptions{}, build)
+}
+
+func build(h *framework.Host, _ framework.NoOptions) (framework.Handlers, error) {
+	return framework.Handlers{
+		"metrics": func(ctx context.Context, req *framework.Request) (*framework.Response, error) {
+			contentType, body, err := h.Metrics.WriteMetrics(req.Header("Accept"))
+			if len(body) == 0 && err != nil {
+				return nil, err
+			}
+			if err != nil {
+				h.Log.ErrorContext(ctx, "Some metrics could not be read", "error", err)
+			}
+			return framework.Bytes(contentType, body), nil
+		},
+		"metrics.summary": func(context.Context, *framework.Request) (*framework.Response, error) {
+			return framework.JSON(answer{Success: true, Metrics: summarize(h), Timestamp: time.Now().UTC().Format(time.RFC3339)})
+		},
+	}, nil
+}
+
+type answer struct {
+	Success   bool    `json:"success"`
+	Metrics   summary `json:"metrics"`
+	Timestamp string  `json:"timestamp"`
+}
+
+type summary struct {
+	Requests telemetry.Requests `json:"requests"`
+	Sessions sessions           `json:"sessions"`
+	Messages messages           `json:"messages"`
+	AI       ai                 `json:"ai"`
+	Cache    map[string]any     `json:"cache"`
+	Errors   failures           `json:"errors"`
+	SLO      map[string]promise `json:"slo"`
+}
+
+type sessions struct {
+	Active float64 `json:"active"`
+}
+
+type messages struct {
+	Total      float64            `json:"total"`
+	ByLanguage map[string]float64 `json:"byLanguage"`
+	ByTopic    map[string]float64 `json:"byTopic"`
+}
+
+type ai struct {
+	Requests    uint64  `json:"requests"`
+	AvgDuration float64 `json:"avgDuration"` // milliseconds
+	TokensUsed  float64 `json:"tokensUsed"`
+}
+
+type failures struct {
+	Total  uint64            `json:"total"`
+	ByType map[string]uint64 `json:"byType"`
+}
+
+// promise is what a route promises and what was measured of it since the start.
+type promise struct {
+	Quantile  float64  `json:"quantile"`
+	LatencyMS *float64 `json:"latencyMs,omitempty"`
+	Errors    float64  `json:"errors"`
+	Measured  struct {
+		P95MS  float64 `json:"p95Ms"`
+		Errors float64 `json:"errors"` // share of 4xx and 5xx
+	} `json:"measured"`
+}
+
+func summarize(h *framework.Host) summary {
+	requests := h.Metrics.Requests()
+	byLanguage := h.Metrics.Sum(telemetry.ChatMessages, telemetry.LabelLanguage)
+	durations := h.Metrics.Distribution(telemetry.ChatDuration)
+	s := summary{
+		Requests: requests,
+		Sessions: sessions{h.Metrics.Sum(telemetry.ChatSessionsActive, "")[""]},
+		Messages: messages{
+			Total: total(byLanguage), ByLanguage: byLanguage,
+			ByTopic: h.Metrics.Sum(telemetry.ChatMessages, telemetry.LabelTopic),
+		},
+		AI:     ai{durations.Count, 1000 * durations.Mean, total(h.Metrics.Sum(telemetry.ChatTokens, ""))},
+		Cache:  cacheStats(h),
+		Errors: failures{requests.Errors, requests.ByType},
+		SLO:    map[string]promise{},
+	}
+	for _, r := range h.Policy().Routes {
+		if r.SLO.Latency == 0 {
+			continue
+		}
+		key := r.Method + " " + r.Path
+		s.SLO[key] = measured(r.SLO, requests.ByRoute[key])
+	}
+	return s
+}
+
+func measured(slo policy.SLO, t telemetry.Traffic) promise {
+	latency := float64(slo.Latency.D()) / float64(time.Millisecond)
+	p := promise{Quantile: slo.Quantile, LatencyMS: &latency, Errors: slo.Errors}
+	p.Measured.P95MS = t.P95
+	if t.Total > 0 {
+		p.Measured.Errors = float64(t.Errors) / float64(t.Total)
+	}
+	return p
+}
+
+func cacheStats(h *framework.Host) map[string]any {
+	s := h.Cache.Stats()
+	return map[string]any{
+		"memory": map[string]any{
+			"keys": s.Keys, "bytes": s.Bytes, "maxBytes": s.MaxBytes, "hits": s.Hits, "misses": s.Misses,
+			"hitRate": fmt.Sprintf("%.2f%%", 100*s.HitRate()), "evictions": s.Evictions,
+		},
+		"redis": map[string]any{"available": false},
+	}
+}
+
+func total(by map[string]float64) (sum float64) {
+	for _, n := range by {
+		sum += n
+	}
+	return sum
+}

@@ -1,0 +1,9 @@
+// Package policies holds the policies that come with the product.
+package policies
+
+import _ "embed"
+
+// Chatbot is the shop's policy, chatbot.toml: what the server does without a file.
+//
+//go:embed chatbot.toml
+var Chatbot string
