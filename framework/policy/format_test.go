@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"flag"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,27 +11,11 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-var updateFormat = flag.Bool("update-format", false, "write the golden files of Format")
-
 // TestFormat compares testdata/format/*.toml, as people write them, with what Format makes of them.
 func TestFormat(t *testing.T) {
-	files, err := filepath.Glob("testdata/format/*.toml")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no files", err)
-	}
-	for _, file := range files {
+	for _, file := range caseFiles(t, "testdata/format") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			text := read(t, file)
-			got := checkFormat(t, text)
-			want := strings.TrimSuffix(file, ".toml") + ".want"
-			if *updateFormat {
-				if err := os.WriteFile(want, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if string(got) != string(read(t, want)) {
-				t.Errorf("got:\n%s", got)
-			}
+			golden(t, strings.TrimSuffix(file, ".toml")+".want", string(checkFormat(t, read(t, file))))
 		})
 	}
 }
@@ -53,8 +36,14 @@ func TestFormatSyntaxError(t *testing.T) {
 	}
 }
 
+func TestFormatDropsByteOrderMark(t *testing.T) {
+	if got, err := Format([]byte("\ufeffa=1")); err != nil || string(got) != "a = 1\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func FuzzFormat(f *testing.F) {
-	for _, pattern := range []string{"testdata/format/*.toml", "testdata/good/*.toml", "../../policies/*.toml", "../../plugins/*/*.toml"} {
+	for _, pattern := range []string{"testdata/*/*.toml", "../../policies/*.toml", "../../plugins/*/*.toml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			f.Fatal(err)
@@ -65,20 +54,25 @@ func FuzzFormat(f *testing.F) {
 	}
 	for _, text := range []string{
 		"", "\n\n", "# only", "a=1#x", "a.b . 'c' . \"d\\\"=\"=1", "[ a . 'b ]' ]\n[[ c . d ]]", "a=[ # x\n\n\n1 # y\n,2,\n\n# z\n]",
-		"a = {b=[1,{c=2}],d={}}", "a=\"\"\"\r\nx\r\n\"\"\"\"\"\r\nb='''\n'y'''''", "a=\"\"\"\\\"\"\"\"\"\"", "d=1979-05-27 07:32:00 # x",
+		"a = {b=[1,{c=2}],d={}}",
+		"a=\"\"\"\r\nx\r\n\"\"\"\"\"\r\nb='''\n'y'''''", "a=\"\"\"\\\"\"\"\"\"\"", "d=1979-05-27 07:32:00 # x",
 		"a = {\n b = 1, # x\n\n c = 2\n}", "a = [[[]],[{}]]", "a = nan\nb = -inf", "# c\n[a]\n# d\n[b]", "a=1\r\n\r\n\r\n[b]\r\nc=2",
 	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var document map[string]any
-		if toml.Unmarshal(text, &document) != nil {
+		valid := toml.Unmarshal(trimBOM(text), &document) == nil
+		switch _, problem := parse(Source{Text: text}); {
+		case problem == nil:
+			checkFormat(t, text)
+		case valid && strings.Contains(problem.What, "syntax"):
+			t.Fatalf("refused: %v", problem)
+		default:
 			if _, err := Format(text); err == nil {
-				t.Fatal("formatted what is not TOML")
+				t.Fatalf("formatted in spite of %v", problem)
 			}
-			return
 		}
-		checkFormat(t, text)
 	})
 }
 
@@ -90,7 +84,7 @@ func checkFormat(t *testing.T, text []byte) []byte {
 		t.Fatal(err)
 	}
 	var before, after map[string]any
-	if err := toml.Unmarshal(text, &before); err != nil {
+	if err := toml.Unmarshal(trimBOM(text), &before); err != nil {
 		t.Fatal(err)
 	}
 	if err := toml.Unmarshal(got, &after); err != nil {

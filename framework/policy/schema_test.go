@@ -3,6 +3,8 @@ package policy
 import (
 	"bytes"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,14 +17,18 @@ func TestSchema(t *testing.T) {
 	base := "version = 1\n[plugins.shop]\nfile = \"x\"\n"
 	for _, test := range []struct{ name, text, refusal string }{
 		{"least", "version = 1", ""},
-		{"references", "version = 1\nserver = { listen = '${env:L}', body_limit = '${env:B}', drain = '${file:/d}' }\nlog.level = '${env:X}'", ""},
-		{"durations", "version = 1\n[defaults]\ntimeout = '1h30m'\nslow = '1.5s'\nstream = { idle = '250µs', max = '1w' }\ncache.ttl = '0'", ""},
+		{"references", "version = 1\n" +
+			"server = { listen = '${env:L}', body_limit = '${env:B}', drain = '${file:/d}' }\n" +
+			"log.level = '${env:X}'", ""},
+		{"durations", "version = 1\n[defaults]\n" +
+			"timeout = '1h30m'\nslow = '1.5s'\nstream = { idle = '250µs', max = '1w' }\ncache.ttl = '0'", ""},
 		{"sizes", "version = 1\ncache = { memory = '1.5 GiB', max_entry = '512KB' }", ""},
 		{"whole number for a float", "version = 1\nlog.access.sample = 1", ""},
 		{"any name in a map", "version = 1\npresets.cache_control.mine = '3h'", ""},
 		{"route", "version = 1\n[[routes]]\npath = '/x/:id/*'\nhandler = 'shop.search'\nmethod = '*'\ncache = { ttl = '1h' }", ""},
 		{"plugin without options", "version = 1\n[plugins.health]", ""},
-		{"plugin", base + "currency = 'EUR'\nnames.a = 'A'\n[[plugins.shop.bundles]]\nname = 'b'\n[plugins.shop.search]\nfields = ['name']", ""},
+		{"plugin", base + "currency = 'EUR'\nnames.a = 'A'\n" +
+			"[[plugins.shop.bundles]]\nname = 'b'\n[plugins.shop.search]\nfields = ['name']", ""},
 
 		{"no version", "", "version"},
 		{"other version", "version = 2", "/version"},
@@ -51,6 +57,10 @@ func TestSchema(t *testing.T) {
 		{"option required", "version = 1\n[plugins.shop]", "file"},
 		{"option out of range", base + "limit = 101", "/plugins/shop/limit"},
 		{"option not one of", base + "currency = 'USD'", "/plugins/shop/currency"},
+		{"tables by name", base + "brands.x = { name = 'X' }", ""},
+		{"no table by name", base + "brands = {}", "/plugins/shop/brands"},
+		{"unknown key in a table by name", base + "brands.x = { name = 'X', nam = 1 }", "nam"},
+		{"unknown method", "version = 1\n[[routes]]\nmethod = 'FETCH'\npath = '/'\nhandler = 'health'", "/routes/0/method"},
 		{"wrong type in a map", base + "names.a = 1", "/plugins/shop/names/a"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -63,6 +73,88 @@ func TestSchema(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSchemaAcceptsGoodFiles(t *testing.T) {
+	schema := compileSchema(t, testVocabulary())
+	for _, file := range caseFiles(t, "testdata/good") {
+		if err := schema.Validate(decode(t, read(t, file))); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// TestSchemaRefusesBadFiles wants a refusal of every file under testdata/bad in which Load finds a mistake that a schema can
+// see: one within a single value that is written out in the file.
+func TestSchemaRefusesBadFiles(t *testing.T) {
+	schema := compileSchema(t, testVocabulary())
+	refused := map[string]int{}
+	for _, file := range caseFiles(t, "testdata/bad") {
+		src, layers := readCase(t, file)
+		_, problems := Load(src, testVocabulary(), layers)
+		if len(problems) == 0 || problems[0].Kind == kindSyntax {
+			continue
+		}
+		document := decode(t, src.Text)
+		refusal := schema.Validate(document)
+		for _, p := range problems {
+			if !structural(p, document) {
+				continue
+			}
+			refused[p.Kind]++
+			if refusal == nil {
+				t.Errorf("%s: accepted in spite of %v", file, p)
+			}
+		}
+	}
+	for _, kind := range []string{
+		kindUnknownKey, kindUnknownPlugin, kindUnknownHandler, kindWrongType, kindRequired, kindEmpty, kindNotOneOf, kindOutOfRange,
+	} {
+		if refused[kind] == 0 {
+			t.Errorf("no file has a structural mistake of kind %s", kind)
+		}
+	}
+}
+
+// structural reports whether a schema can see p.
+func structural(p Problem, document map[string]any) bool {
+	value := lookup(document, p.Path)
+	if text, ok := value.(string); p.Line == 0 || ok && strings.Contains(text, "${") { // of a variable, a flag or a reference
+		return false
+	}
+	switch p.Kind {
+	case kindUnknownKey, kindUnknownPlugin, kindUnknownHandler, kindWrongType, kindNotOneOf, kindEmpty:
+		return true
+	case kindRequired: // a plugin that a route names may not be written at all; then the problem is that of the route's handler
+		_, table := value.(map[string]any)
+		return table
+	case kindOutOfRange:
+		_, text := value.(string) // a duration or size
+		return !text
+	}
+	return false
+}
+
+var pathPart = regexp.MustCompile(`"[^"]*"|[^.\[\]"]+`)
+
+// lookup returns the value at a problem's path, or nil.
+func lookup(document map[string]any, path string) any {
+	var value any = document
+	for _, part := range pathPart.FindAllString(path, -1) {
+		switch parent := value.(type) {
+		case map[string]any:
+			value = parent[strings.Trim(part, `"`)]
+		case []any:
+			i, err := strconv.Atoi(part)
+			if err != nil || i >= len(parent) {
+				return nil
+			}
+			value = parent[i]
+		default:
+			return nil
+		}
+	}
+	return value
 }
 
 // TestSchemaAcceptsPolicies holds the schema against the policies of the repository. This package cannot know their plugins:
@@ -145,7 +237,7 @@ func compileSchema(t *testing.T, vocab Vocabulary) *jsonschema.Schema {
 func decode(t *testing.T, text []byte) map[string]any {
 	t.Helper()
 	document := map[string]any{}
-	if err := toml.Unmarshal(text, &document); err != nil {
+	if err := toml.Unmarshal(trimBOM(text), &document); err != nil {
 		t.Fatal(err)
 	}
 	return document
