@@ -279,11 +279,11 @@ func (p *printer) entry(e entry, indent, comma string) {
 
 func (p *printer) value(v value, indent string) {
 	open, padding := "[", ""
-	switch {
-	case v.closer == 0:
+	switch v.closer {
+	case 0:
 		p.write(v.text)
 		return
-	case v.closer == '}':
+	case '}':
 		open, padding = "{", " "
 	}
 	tooWide := v.closer == ']' && p.column+v.width > formatWidth

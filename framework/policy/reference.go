@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -39,7 +40,7 @@ func (r *reference) table(table *Key, path []string, heading string, except *Key
 			escapeCell(strings.TrimSpace(k.Doc+" "+k.limits())))
 	}
 	for _, k := range table.Keys {
-		below := append(path[:len(path):len(path)], k.Name)
+		below := append(slices.Clip(path), k.Name)
 		switch name := strings.Join(below, "."); {
 		case k == except:
 		case k.Type == TypeTable && len(k.Keys) > 0:

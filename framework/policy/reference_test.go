@@ -2,6 +2,7 @@ package policy
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -105,7 +106,7 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 			k = k.Elem
 		}
 		for _, child := range k.Keys {
-			below := append(path[:len(path):len(path)], child.Name)
+			below := append(slices.Clip(path), child.Name)
 			walk(child, below)
 			if below[0] == "plugins" && len(below) < 3 {
 				continue // a plugin's own section
