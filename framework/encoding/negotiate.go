@@ -2,6 +2,17 @@ package encoding
 
 import "strings"
 
+// The places of what an Accept-Encoding can name, in the weights read from it.
+const (
+	gzipPlace = iota
+	brotliPlace
+	zstdPlace
+	identityPlace
+	anyPlace
+	places
+	unknownPlace = -1
+)
+
 // Negotiate chooses the content coding of an answer from the client's Accept-Encoding, all lines of it joined by commas, and
 // the codings that the server offers, the preferred one first (RFC 9110, section 12.5.3). The client's weights decide,
 // then the server's order; a coding that the client did not accept is never chosen. Members that are malformed count as
@@ -11,51 +22,63 @@ import "strings"
 // then answer 406, or send the body as it is, as if it were not negotiated (section 12.4.1). An empty accept gives Identity:
 // clients that say nothing are as a rule unable to decode.
 func Negotiate(accept string, offered []string) (coding string, acceptable bool) {
+	weights := parseAccept(accept)
+	weight := func(place int) int {
+		if weights[place] < 0 {
+			place = anyPlace
+		}
+		return weights[place]
+	}
 	best, bestWeight := Identity, 0
 	for _, c := range offered {
-		weight, listed := weightOf(accept, c)
-		if !listed {
-			weight, _ = weightOf(accept, "*")
-		}
-		if weight > bestWeight {
-			best, bestWeight = c, weight
+		if place := placeOf(c); place != unknownPlace && weight(place) > bestWeight {
+			best, bestWeight = c, weight(place)
 		}
 	}
-	identity, listed := weightOf(accept, Identity)
-	if !listed {
-		identity, listed = weightOf(accept, "*")
-	}
-	switch {
-	case bestWeight > 0 && (!listed || bestWeight >= identity):
+	// Where neither it nor * is listed, identity is acceptable and the last choice.
+	identity := weight(identityPlace)
+	if bestWeight > 0 && bestWeight >= identity {
 		return best, true
-	default:
-		return Identity, !listed || identity > 0
 	}
+	return Identity, identity != 0
 }
 
-// weightOf returns the weight of a coding in thousandths and whether a well-formed member names it.
-func weightOf(accept, coding string) (weight int, listed bool) {
+// parseAccept reads the weights of the codings in thousandths; those that are not listed have -1.
+func parseAccept(accept string) [places]int {
+	weights := [places]int{-1, -1, -1, -1, -1}
 	for rest := accept; rest != ""; {
 		var member string
 		member, rest, _ = strings.Cut(rest, ",")
 		name, params, weighted := strings.Cut(member, ";")
-		name = strings.Trim(name, " \t")
-		if !sameCoding(name, coding) {
+		place := placeOf(strings.Trim(name, " \t"))
+		if place == unknownPlace || weights[place] >= 0 {
 			continue
 		}
 		if !weighted {
-			return 1000, true
-		}
-		if w, ok := parseWeight(strings.Trim(params, " \t")); ok {
-			return w, true
+			weights[place] = 1000
+		} else if w, ok := parseWeight(strings.Trim(params, " \t")); ok {
+			weights[place] = w
 		}
 	}
-	return 0, false
+	return weights
 }
 
-// sameCoding compares codings without regard to case; x-gzip is another name of gzip (RFC 9110, section 8.4.1.3).
-func sameCoding(name, coding string) bool {
-	return strings.EqualFold(name, coding) || coding == Gzip && strings.EqualFold(name, "x-gzip")
+// placeOf returns the place of a coding, whose name is in either case; x-gzip is another name of gzip (RFC 9110, section
+// 8.4.1.3).
+func placeOf(name string) int {
+	switch {
+	case name == "*":
+		return anyPlace
+	case strings.EqualFold(name, Gzip), strings.EqualFold(name, "x-gzip"):
+		return gzipPlace
+	case strings.EqualFold(name, Brotli):
+		return brotliPlace
+	case strings.EqualFold(name, Zstd):
+		return zstdPlace
+	case strings.EqualFold(name, Identity):
+		return identityPlace
+	}
+	return unknownPlace
 }
 
 // parseWeight reads `q=` and a qvalue of at most three decimals, in thousandths (RFC 9110, section 12.4.2).

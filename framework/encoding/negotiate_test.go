@@ -71,6 +71,12 @@ func TestNegotiateAllocatesNothing(t *testing.T) {
 	}
 }
 
+func BenchmarkNegotiate(b *testing.B) {
+	for b.Loop() {
+		encoding.Negotiate("gzip, deflate, br, zstd", serverOrder)
+	}
+}
+
 func FuzzNegotiate(f *testing.F) {
 	for _, seed := range []string{
 		"", "*", "gzip", "gzip, deflate, br, zstd", "br;q=1.0, gzip;q=0.8, *;q=0.1", "identity;q=0", "gzip;q=0,*;q=0", "x-gzip;Q=.5",

@@ -113,13 +113,19 @@ func strongETag(body []byte) string {
 	return string(append(b, '"'))
 }
 
+// isETag reports whether s has the form of an entity tag (RFC 9110, section 8.8.3).
+func isETag(s string) bool {
+	s = strings.TrimPrefix(s, "W/")
+	return len(s) >= 2 && s[0] == '"' && strings.IndexByte(s[1:], '"') == len(s)-2
+}
+
 // encodedETag returns the entity tag of a body in a content coding. Each needs its own, as their bytes differ (RFC 9110,
 // section 8.8.3.3).
 func encodedETag(etag, coding string) string {
-	opaque, ok := strings.CutSuffix(etag, `"`)
-	if !ok {
+	if etag == "" {
 		return ""
 	}
+	opaque := strings.TrimSuffix(etag, `"`)
 	switch coding {
 	case encoding.Gzip:
 		return opaque + `-gz"`

@@ -41,7 +41,7 @@ func (k *Key) append(b []byte, hide bool) []byte {
 	}
 	b = appendEscaped(b, method)
 	b = append(b, '@')
-	b = appendEscaped(b, strings.ToLower(k.Host))
+	b = appendEscaped(b, lower(k.Host))
 	b = append(b, ' ')
 	b = appendEscaped(b, k.Path)
 	separator := "?"
@@ -89,15 +89,31 @@ func sorted(inputs []Input) []Input {
 // sortedFold returns the inputs by their names in lower case.
 func sortedFold(inputs []Input) []Input {
 	for i, in := range inputs {
-		if lower := strings.ToLower(in.Name); lower != in.Name {
+		if lower(in.Name) != in.Name {
 			inputs = slices.Clone(inputs)
 			for j := i; j < len(inputs); j++ {
-				inputs[j].Name = strings.ToLower(inputs[j].Name)
+				inputs[j].Name = lower(inputs[j].Name)
 			}
 			break
 		}
 	}
 	return sorted(inputs)
+}
+
+// lower returns s with its ASCII letters in lower case. Unicode's rules would make different names one.
+func lower(s string) string {
+	for i := range len(s) {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			b := []byte(s)
+			for j := i; j < len(b); j++ {
+				if 'A' <= b[j] && b[j] <= 'Z' {
+					b[j] += 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
 }
 
 // appendEscaped appends s with every byte percent-encoded that separates the parts of a key, or would not print.

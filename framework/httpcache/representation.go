@@ -55,7 +55,7 @@ func newRepresentation(resp *Response, made time.Time) *representation {
 	h := resp.Header
 	directives := cacheControl(h)
 	if r.status == http.StatusOK && !directives.noStore {
-		if r.etag = h.Get("Etag"); r.etag == "" {
+		if r.etag = h.Get("Etag"); !isETag(r.etag) {
 			r.etag = strongETag(resp.Body)
 		}
 		if date, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
@@ -125,13 +125,12 @@ func (r *representation) answer(req *Request, e *encoding.Encoder) Result {
 	}
 	v := r.plain
 	if coding != encoding.Identity {
-		etag := encodedETag(r.etag, coding)
-		if made := r.encoded[slot(coding)].Load(); made != nil {
-			v = made
-		} else if conditional && req.IfNoneMatch != "" && matchesAny(req.IfNoneMatch, etag) {
-			// Who has this tag has had the variant: no need to make it to say so.
-			return Result{Status: http.StatusNotModified, fields: withETag(r.plain.notModified, etag)}
-		} else {
+		if v = r.encoded[slot(coding)].Load(); v == nil {
+			etag := encodedETag(r.etag, coding)
+			if conditional && req.IfNoneMatch != "" && matchesAny(req.IfNoneMatch, etag) {
+				// Who has this tag has had the variant: no need to make it to say so.
+				return Result{Status: http.StatusNotModified, fields: withETag(r.plain.notModified, etag)}
+			}
 			v = r.encode(coding, etag, e)
 		}
 	}

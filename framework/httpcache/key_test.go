@@ -1,0 +1,165 @@
+package httpcache_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/innatural/chatbot/framework/httpcache"
+)
+
+func TestKey(t *testing.T) {
+	for _, test := range []struct {
+		key      httpcache.Key
+		want     string
+		readable string
+	}{
+		{key: httpcache.Key{Method: "GET", Path: "/api/products"}, want: "GET@ /api/products"},
+		{key: httpcache.Key{Method: "HEAD", Path: "/api/products"}, want: "GET@ /api/products"},
+		{key: httpcache.Key{Method: "GET", Host: "Shop.Example", Path: "/"}, want: "GET@shop.example /"},
+		{key: httpcache.Key{
+			Method: "GET", Path: "/p", Query: []httpcache.Input{
+				{"tag", []string{"b", "a"}}, {"language", []string{"fr"}}, {"absent", nil}, {"empty", []string{""}},
+			},
+		}, want: "GET@ /p?empty=&language=fr&tag=b&tag=a"},
+		{
+			key: httpcache.Key{
+				Method: "GET", Path: "/p",
+				Headers: []httpcache.Input{{"X-Tenant", []string{"1"}}, {"Authorization", []string{"Bearer x"}}},
+				Cookies: []httpcache.Input{{"session", []string{"s"}}},
+			},
+			want:     "GET@ /p h:authorization=Bearer%20x h:x-tenant=1 c:session=s",
+			readable: "GET@ /p h:authorization=•••• h:x-tenant=1 c:session=••••",
+		},
+		{key: httpcache.Key{Method: "GET", Path: "/a?b=c d%", Query: []httpcache.Input{{"q&", []string{"زيت=1\n"}}}}, want: "GET@ /a%3Fb%3Dc%20d%25?q%26=زيت%3D1%0A"},
+	} {
+		if test.readable == "" {
+			test.readable = test.want
+		}
+		if got := test.key.String(); got != test.want {
+			t.Errorf("key %s; want %s", got, test.want)
+		}
+		if got := test.key.Readable(); got != test.readable {
+			t.Errorf("readable %s; want %s", got, test.readable)
+		}
+	}
+}
+
+func TestKeyLeavesItsInputsAlone(t *testing.T) {
+	key := httpcache.Key{
+		Query:   []httpcache.Input{{"b", []string{"1"}}, {"a", []string{"2"}}},
+		Headers: []httpcache.Input{{"B", []string{"1"}}, {"A", []string{"2"}}},
+	}
+	_ = key.String()
+	if key.Query[0].Name != "b" || key.Headers[0].Name != "B" {
+		t.Errorf("%+v", key)
+	}
+}
+
+// FuzzKeyIsInjective takes keys apart again: two keys that differ can't have one string if each string gives back its key.
+func FuzzKeyIsInjective(f *testing.F) {
+	for _, key := range []httpcache.Key{
+		{Method: "GET", Path: "/"},
+		{Method: "GET", Host: "\xffK\u212a", Path: "/\xfe"},
+		{Method: "HEAD", Host: "h", Path: "/a b?c=d&e h:f=g c:i=j"},
+		{Path: "", Query: []httpcache.Input{{"", []string{"", ""}}, {"a=b", nil}, {"a", []string{"b=c&d"}}}},
+		{Path: "/", Headers: []httpcache.Input{{"x", []string{"1 h:y=2"}}, {"Y", []string{"c:z=3"}}}, Cookies: []httpcache.Input{{"%41", []string{"%"}}}},
+		{Path: "/", Query: []httpcache.Input{{"q", []string{"1 c:a=2"}}}, Cookies: []httpcache.Input{{"a", []string{"2"}}, {"@", []string{"\x00\xff"}}}},
+	} {
+		b, err := json.Marshal([3][]httpcache.Input{key.Query, key.Headers, key.Cookies})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(key.Method, key.Host, key.Path, b)
+	}
+	f.Fuzz(func(t *testing.T, method, host, path string, inputs []byte) {
+		var lists [3][]httpcache.Input
+		if json.Unmarshal(inputs, &lists) != nil {
+			return
+		}
+		key := httpcache.Key{Method: method, Host: host, Path: path, Query: lists[0], Headers: lists[1], Cookies: lists[2]}
+		want := httpcache.Key{
+			Method: method, Host: lower(host), Path: path,
+			Query: pairs(lists[0], false), Headers: pairs(lists[1], true), Cookies: pairs(lists[2], false),
+		}
+		if method == "HEAD" {
+			want.Method = "GET"
+		}
+		if got := parse(t, key.String()); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s\nis %#v\nnot %#v", key.String(), got, want)
+		}
+	})
+}
+
+// pairs returns inputs as a key compares them: by name, one for each value, the absent left out.
+func pairs(inputs []httpcache.Input, fold bool) []httpcache.Input {
+	var list []httpcache.Input
+	for _, in := range inputs {
+		if fold {
+			in.Name = lower(in.Name)
+		}
+		for _, value := range in.Values {
+			list = append(list, httpcache.Input{Name: in.Name, Values: []string{value}})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b httpcache.Input) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// lower folds ASCII only: \xfe, \xff and the Kelvin sign stay what they are.
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c | 0x20
+		}
+	}
+	return string(b)
+}
+
+// parse takes the string of a key apart.
+func parse(t *testing.T, s string) httpcache.Key {
+	unescape := func(s string) string {
+		s, err := url.PathUnescape(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	pair := func(s string) httpcache.Input {
+		name, value, _ := strings.Cut(s, "=")
+		return httpcache.Input{Name: unescape(name), Values: []string{unescape(value)}}
+	}
+	parts := strings.Split(s, " ")
+	method, host, _ := strings.Cut(parts[0], "@")
+	path, query, asked := strings.Cut(parts[1], "?")
+	key := httpcache.Key{Method: unescape(method), Host: unescape(host), Path: unescape(path)}
+	if asked {
+		for _, p := range strings.Split(query, "&") {
+			key.Query = append(key.Query, pair(p))
+		}
+	}
+	for _, part := range parts[2:] {
+		if rest, ok := strings.CutPrefix(part, "h:"); ok {
+			key.Headers = append(key.Headers, pair(rest))
+		} else {
+			key.Cookies = append(key.Cookies, pair(strings.TrimPrefix(part, "c:")))
+		}
+	}
+	return key
+}
+
+func BenchmarkKey(b *testing.B) {
+	key := httpcache.Key{
+		Method: "GET", Path: "/api/products",
+		Query: []httpcache.Input{{"language", []string{"fr"}}, {"limit", []string{"10"}}},
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = key.String()
+	}
+}
