@@ -194,7 +194,7 @@ func (a *assigner) suggest(origin Origin, key *Key, steps []string, n int) strin
 	if origin.Kind == FromEnv {
 		return "did you mean " + variablePrefix + strings.ToUpper(strings.Join(parts, "__")) + "?"
 	}
-	return "did you mean --" + strings.Join(parts, ".") + "?"
+	return "did you mean --set " + strings.Join(parts, ".") + "?"
 }
 
 func normal(name string) string { return strings.ReplaceAll(strings.ToLower(name), "-", "_") }

@@ -47,7 +47,7 @@ type Origin struct {
 	Name      string // the variable or flag; for FromFile the references that the value holds, such as "env SHOP_KEY"
 }
 
-// String says where in a few words: "policies/shop.toml:11:1", "env REQUEST_TIMEOUT", "flag --server.listen" or "default".
+// String says where in a few words: "policies/shop.toml:11:1", "env REQUEST_TIMEOUT", "flag --set server.listen" or "default".
 func (o Origin) String() string {
 	switch o.Kind {
 	case FromFile:
@@ -59,7 +59,7 @@ func (o Origin) String() string {
 	case FromEnv:
 		return "env " + o.Name
 	case FromFlag:
-		return "flag --" + o.Name
+		return "flag --set " + o.Name
 	}
 	return string(FromDefault)
 }
