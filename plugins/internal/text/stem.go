@@ -66,7 +66,7 @@ func stemArabic(word string) string {
 // words start with these letters. It is for a word that nothing else explained.
 func withoutParticle(folded string) (string, bool) {
 	for _, particle := range [...]string{"ب", "ل", "ك", "ف"} {
-		if rest, ok := strings.CutPrefix(folded, particle); ok && utf8.RuneCountInString(rest) >= 3 {
+		if rest, ok := strings.CutPrefix(folded, particle); ok && utf8.RuneCountInString(rest) >= 2 {
 			return rest, true
 		}
 	}

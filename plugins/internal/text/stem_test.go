@@ -51,7 +51,7 @@ func TestStemApart(t *testing.T) {
 
 func TestWithoutParticle(t *testing.T) {
 	for in, want := range map[string]string{
-		"بشعر": "شعر", "لبشره": "بشره", "كزيت": "زيت", "فزيت": "زيت", "بلس": "", "شعر": "", "": "",
+		"بشعر": "شعر", "لبشره": "بشره", "كزيت": "زيت", "فزيت": "زيت", "بلس": "لس", "بل": "", "شعر": "", "": "",
 	} {
 		got, ok := withoutParticle(in)
 		if ok != (want != "") || ok && got != want {

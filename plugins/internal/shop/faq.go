@@ -1,0 +1,50 @@
+package shop
+
+import (
+	"cmp"
+
+	"github.com/innatural/chatbot/plugins/internal/text"
+)
+
+// FAQ is the shop's questions with their answers.
+type FAQ struct {
+	Entries []Entry
+
+	index *text.Index
+}
+
+// Entry is one question with its answer, in every language that the file has.
+type Entry struct {
+	ID       string
+	Topic    string // what the file says: "sav" or "information", or ""
+	Question Text
+	Answer   Text
+	Keywords Texts // other words for the question
+}
+
+// In returns the question and the answer in a language, and the language that the answer is in.
+func (e *Entry) In(language string) (question, answer, actual string) {
+	answer, actual = e.Answer.In(language)
+	question, _ = e.Question.In(actual)
+	return question, answer, actual
+}
+
+// Search returns the entry that answers a question in any of the languages, its score, and whether there is one. The language
+// decides when the question itself doesn't tell its own.
+func (f *FAQ) Search(query, language string) (*Entry, float64, bool) {
+	hits := f.index.Search(query, cmp.Or(text.Detect(query), language), 1)
+	if len(hits) == 0 || !answers(hits[0]) {
+		return nil, 0, false
+	}
+	return &f.Entries[hits[0].Doc], hits[0].Score, true
+}
+
+func (f *FAQ) build() {
+	builder := text.NewBuilder(3, 3, 1)
+	for doc, e := range f.Entries {
+		e.Question.each(func(language, s string) { builder.Add(doc, 0, language, s) })
+		e.Keywords.each(func(language, s string) { builder.Add(doc, 1, language, s) })
+		e.Answer.each(func(language, s string) { builder.Add(doc, 2, language, s) })
+	}
+	f.index = builder.Build()
+}
