@@ -98,10 +98,10 @@ func TestLoadCatalogueForms(t *testing.T) {
 		"a bundle's products":                        len(c.Bundles[0].Products) == 2 && c.Bundles[0].Products[1] == p2,
 		"vegan":                                      p2.Vegan && !p1.Vegan,
 		"texts as a list of texts":                   slices.Equal(p2.In("en").Ingredients, []string{"argan oil", "eau"}),
-		"the language of the texts": p1.In("en").Language == "fr" && p2.In("fr").Language == "en",
+		"the language of the texts":                  p1.In("en").Language == "fr" && p2.In("fr").Language == "en",
 		"one string for a list":                      slices.Equal(p3.In("fr").Benefits, []string{"doux"}),
-		"promotions by key": c.Promotions[0].ID == "ete",
-		"a promotion\'s percent": c.Promotions[0].Percent == 10,
+		"promotions by key":                          c.Promotions[0].ID == "ete",
+		"a promotion's percent":                      c.Promotions[0].Percent == 10,
 		"a promotion's products":                     c.Promotions[0].AppliesTo(p1) && !c.Promotions[0].AppliesTo(p2),
 	} {
 		if !ok {
@@ -225,7 +225,7 @@ func TestLoadFAQ(t *testing.T) {
 	f, err := LoadFAQ("f.json", []byte(`{"faqs": [
 		{
 			"question": {"ar": "هل توصلون؟", "en": "Do you deliver?"}, "answer": {"en": "Yes."}, "keywords": ["livraison"],
-			"extra": 1,
+			"extra": 1
 		},
 		{"id": "r", "question": "Comment retourner un produit ?", "answer": "Sous 30 jours.", "topic": "sav"}
 	]}`))
@@ -249,8 +249,7 @@ func TestLoadFAQ(t *testing.T) {
 		`{"faqs": [{"question": "Q?"}]}`:      `faqs[0] (faq-1): answer is required`,
 		`{"faqs": [1]}`:                       `faqs[0] (faq-1): 1 is not an object`,
 		`{"faqs": [{"question": [], "x":1}]}`: `faqs[0] (faq-1): question: [] is not a text`,
-		`{"faqs": [{"id":"a","question":"Q","answer":"A"}, {"id":"a","question":"Q","answer":"A"}]}`:
-			`there is another entry with this id`,
+		`{"faqs": [{"id":"a","question":"Q","answer":"A"}, {"id":"a"}]}`: `there is another entry with this id`,
 	} {
 		if _, err := LoadFAQ("f.json", []byte(file)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", file, err, want)
