@@ -135,9 +135,6 @@ const (
 
 	HealthUp     = "health_up" // service
 	HealthUpHelp = "Whether a service that this one depends on is healthy."
-
-	LogDroppedLines     = "log_dropped_lines_total" // sink
-	LogDroppedLinesHelp = "Log lines lost because their sink was too slow or failed."
 )
 
 // The labels.
@@ -163,7 +160,6 @@ const (
 	LabelEvent     = "event"
 	LabelCategory  = "category"
 	LabelService   = "service"
-	LabelSink      = "sink"
 )
 
 // Label values that several places must agree on.

@@ -276,7 +276,6 @@ func TestNamesPassPromlint(t *testing.T) {
 		{telemetry.CatalogSearches, telemetry.CatalogSearchesHelp},
 		{telemetry.FAQSearches, telemetry.FAQSearchesHelp},
 		{telemetry.QualificationSessions, telemetry.QualificationSessionsHelp},
-		{telemetry.LogDroppedLines, telemetry.LogDroppedLinesHelp},
 	} {
 		r.Counter(c.name, c.help).With().Inc()
 	}
