@@ -190,9 +190,9 @@ func TestLoadErrorsAreNotStored(t *testing.T) {
 			t.Errorf("%d, %v; want error %q", got, err, test.want)
 		}
 	}
-	_, err := cache.Load(t.Context(), c, "k2", time.Hour, func(context.Context) (int, error) { panic(wrong) })
+	_, err := cache.Load(t.Context(), c, "k2", time.Hour, func(context.Context) (int, error) { panic(42) })
 	var panicked *cache.PanicError
-	if !errors.As(err, &panicked) || panicked.Value != wrong || !strings.Contains(string(panicked.Stack), "cache_test.go") {
+	if !errors.As(err, &panicked) || panicked.Value != 42 || !strings.Contains(string(panicked.Stack), "cache_test.go") {
 		t.Errorf("a panic became %#v", err)
 	}
 	if _, err := cache.Load(t.Context(), c, "k3", time.Hour, func(context.Context) (func(), error) { return nil, nil }); err == nil {

@@ -17,8 +17,8 @@ import (
 // frequency sketch, the item and the rounding of allocations. TestCostIsWhatTheHeapHolds measures it.
 const entryOverhead = 224
 
-// The stamps of purges are kept in tables of a fixed size, indexed by hash. Two names that share a slot are purged together, which
-// costs a load and is never wrong.
+// The stamps of purges are kept in tables of a fixed size, indexed by hash. Two names that share a slot are purged
+// together, which costs a load and is never wrong.
 const (
 	keySlots = 1 << 10
 	tagSlots = 1 << 13
@@ -162,8 +162,8 @@ func (m *Memory) Grow(key string, value any, bytes int) {
 	})
 }
 
-// Drop removes a key's entry, if it still holds that value, which must be a pointer. It is no purge: values that are being made for the
-// key are stored.
+// Drop removes a key's entry, if it still holds that value, which must be a pointer. It is no purge: values that are being
+// made for the key are stored.
 func (m *Memory) Drop(key string, value any) {
 	m.entries.ComputeIfPresent(key, func(old *item) (*item, otter.ComputeOp) {
 		if old.value != value {

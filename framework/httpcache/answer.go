@@ -64,8 +64,8 @@ const (
 	Bypass Outcome = "BYPASS" // not stored and not shared with other clients
 )
 
-// Result is the answer to send. Its body is shared and must not be changed. For HEAD it is the body that GET would have, of which the
-// server sends the length only.
+// Result is the answer to send. Its body is shared and must not be changed. For HEAD it is the body that GET would have,
+// of which the server sends the length only.
 type Result struct {
 	Status  int
 	Body    []byte

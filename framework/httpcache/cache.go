@@ -1,5 +1,5 @@
-// Package httpcache is the response cache in policy mode: an answer is fresh for as long as the policy says, under a key of exactly the
-// inputs that the policy and the handler declare.
+// Package httpcache is the response cache in policy mode: an answer is fresh for as long as the policy says, under a key
+// of exactly the inputs that the policy and the handler declare.
 //
 // In this mode the request's own Cache-Control and Pragma are not read: a client must not be able to make the server do the
 // work again. The response's no-store, private, no-cache, Set-Cookie and Vary: * are obeyed: such answers are never
@@ -94,8 +94,8 @@ func (c *Cache) Stats() Stats {
 // Delete purges the answer of a key and reports whether there was one.
 func (c *Cache) Delete(key string) bool { return c.memory.Delete(key) }
 
-// Do answers a request from the cache, or with what fetch makes. All that ask for a key at once share one fetch, and each waits for it
-// until its own ctx ends. The error is that of fetch, or of ctx.
+// Do answers a request from the cache, or with what fetch makes. All that ask for a key at once share one fetch, and each
+// waits for it until its own ctx ends. The error is that of fetch, or of ctx.
 func (c *Cache) Do(ctx context.Context, key string, rule *Rule, req *Request, fetch Fetch) (Result, error) {
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
 		return c.bypass(ctx, rule, req, fetch, "; fwd=method")

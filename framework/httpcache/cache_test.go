@@ -228,7 +228,8 @@ func TestFieldsOfTheConnection(t *testing.T) {
 				t.Errorf("%s: %s", name, h.Get(name))
 			}
 		}
-		if h.Get("Age") != "0" || strings.Join(h.Values("Link"), " ") != "</a> </b>" || h.Get("X-Kept") != "1" || len(h["X-Cache"]) != 1 {
+		links := strings.Join(h.Values("Link"), " ")
+		if h.Get("Age") != "0" || links != "</a> </b>" || h.Get("X-Kept") != "1" || len(h["X-Cache"]) != 1 {
 			t.Errorf("%v", h)
 		}
 	}
@@ -324,7 +325,9 @@ func TestAFetchEndsAtTheRulesTimeout(t *testing.T) {
 
 // What is meant for one client is not given to those who waited with it.
 func TestPersonalAnswersAreNotShared(t *testing.T) {
-	for _, field := range [][2]string{{"Set-Cookie", "id=%d"}, {"Cache-Control", "private, x=%d"}, {"Cache-Control", "no-store, x=%d"}} {
+	for _, field := range [][2]string{
+		{"Set-Cookie", "id=%d"}, {"Cache-Control", "private, x=%d"}, {"Cache-Control", "no-store, x=%d"},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := start(t)
 			var served atomic.Int32
@@ -566,7 +569,11 @@ func TestStoredAnswersSurviveAReload(t *testing.T) {
 	f := start(t)
 	f.get(httpcache.Request{})
 	next := httpcache.New(f.memory, "innatural")
-	defer next.Close(t.Context())
+	defer func() {
+		if err := next.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
 	res, err := next.Do(t.Context(), "k", &f.rule, &httpcache.Request{Method: "GET"}, f.fetch)
 	if err != nil || res.Outcome != httpcache.Hit {
 		t.Errorf("%s, %v", res.Outcome, err)
@@ -603,7 +610,8 @@ func TestCostIsWhatTheHeapHolds(t *testing.T) {
 		}
 		claimed, held := f.memory.Stats().Bytes, heap()-before
 		if ratio := float64(claimed) / float64(held); ratio < 0.85 || ratio > 1.15 || f.calls.Load() != n {
-			t.Errorf("%d answers of %d bytes in %q claim %d bytes, the heap holds %d (%.2f)", n, test.size, test.coding, claimed, held, ratio)
+			t.Errorf("%d answers of %d bytes in %q claim %d bytes, the heap holds %d (%.2f)",
+				n, test.size, test.coding, claimed, held, ratio)
 		}
 		runtime.KeepAlive(f)
 	}

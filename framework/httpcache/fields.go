@@ -61,8 +61,8 @@ func unstorable(resp *Response, maxEntry int) string {
 	return ""
 }
 
-// endToEnd returns the fields of a response that belong to the answer, by name: without those of the connection (RFC 9110, section
-// 7.6.1), those that a cache never stores (RFC 9111, section 3.1) and those that the representation sets itself.
+// endToEnd returns the fields of a response that belong to the answer, by name: without those of the connection (RFC 9110,
+// section 7.6.1), those that a cache never stores (RFC 9111, section 3.1) and those that the representation sets itself.
 func endToEnd(h http.Header) []field {
 	drop := []string{
 		"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",

@@ -50,7 +50,8 @@ func (k *Key) append(b []byte, hide bool) []byte {
 	}
 	separator = " h:"
 	for _, in := range sortedFold(k.Headers) {
-		b = appendInput(b, &separator, " h:", in.Name, in.Values, hide && strings.HasSuffix(in.Name, "authorization"))
+		credential := in.Name == "cookie" || strings.HasSuffix(in.Name, "authorization")
+		b = appendInput(b, &separator, " h:", in.Name, in.Values, hide && credential)
 	}
 	separator = " c:"
 	for _, in := range sorted(k.Cookies) {

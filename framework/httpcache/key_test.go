@@ -29,13 +29,16 @@ func TestKey(t *testing.T) {
 		{
 			key: httpcache.Key{
 				Method: "GET", Path: "/p",
-				Headers: []httpcache.Input{{"X-Tenant", []string{"1"}}, {"Authorization", []string{"Bearer x"}}},
+				Headers: []httpcache.Input{{"X-Tenant", []string{"1"}}, {"Authorization", []string{"Bearer x"}}, {"Cookie", []string{"a"}}},
 				Cookies: []httpcache.Input{{"session", []string{"s"}}},
 			},
-			want:     "GET@ /p h:authorization=Bearer%20x h:x-tenant=1 c:session=s",
-			readable: "GET@ /p h:authorization=•••• h:x-tenant=1 c:session=••••",
+			want:     "GET@ /p h:authorization=Bearer%20x h:cookie=a h:x-tenant=1 c:session=s",
+			readable: "GET@ /p h:authorization=•••• h:cookie=•••• h:x-tenant=1 c:session=••••",
 		},
-		{key: httpcache.Key{Method: "GET", Path: "/a?b=c d%", Query: []httpcache.Input{{"q&", []string{"زيت=1\n"}}}}, want: "GET@ /a%3Fb%3Dc%20d%25?q%26=زيت%3D1%0A"},
+		{
+			key:  httpcache.Key{Method: "GET", Path: "/a?b=c d%", Query: []httpcache.Input{{"q&", []string{"زيت=1\n"}}}},
+			want: "GET@ /a%3Fb%3Dc%20d%25?q%26=زيت%3D1%0A",
+		},
 	} {
 		if test.readable == "" {
 			test.readable = test.want
@@ -67,8 +70,14 @@ func FuzzKeyIsInjective(f *testing.F) {
 		{Method: "GET", Host: "\xffK\u212a", Path: "/\xfe"},
 		{Method: "HEAD", Host: "h", Path: "/a b?c=d&e h:f=g c:i=j"},
 		{Path: "", Query: []httpcache.Input{{"", []string{"", ""}}, {"a=b", nil}, {"a", []string{"b=c&d"}}}},
-		{Path: "/", Headers: []httpcache.Input{{"x", []string{"1 h:y=2"}}, {"Y", []string{"c:z=3"}}}, Cookies: []httpcache.Input{{"%41", []string{"%"}}}},
-		{Path: "/", Query: []httpcache.Input{{"q", []string{"1 c:a=2"}}}, Cookies: []httpcache.Input{{"a", []string{"2"}}, {"@", []string{"\x00\xff"}}}},
+		{
+			Path: "/", Headers: []httpcache.Input{{"x", []string{"1 h:y=2"}}, {"Y", []string{"c:z=3"}}},
+			Cookies: []httpcache.Input{{"%41", []string{"%"}}},
+		},
+		{
+			Path: "/", Query: []httpcache.Input{{"q", []string{"1 c:a=2"}}},
+			Cookies: []httpcache.Input{{"a", []string{"2"}}, {"@", []string{"\x00\xff"}}},
+		},
 	} {
 		b, err := json.Marshal([3][]httpcache.Input{key.Query, key.Headers, key.Cookies})
 		if err != nil {
@@ -139,7 +148,7 @@ func parse(t *testing.T, s string) httpcache.Key {
 	path, query, asked := strings.Cut(parts[1], "?")
 	key := httpcache.Key{Method: unescape(method), Host: unescape(host), Path: unescape(path)}
 	if asked {
-		for _, p := range strings.Split(query, "&") {
+		for p := range strings.SplitSeq(query, "&") {
 			key.Query = append(key.Query, pair(p))
 		}
 	}

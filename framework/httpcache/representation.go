@@ -16,8 +16,8 @@ import (
 // field is a header field of an answer.
 type field struct{ name, value string }
 
-// representation is an answer with all that can be prepared of it. What it holds is shared by every request that it answers and never
-// changes, but for the encoded variants, each made when it is first asked for.
+// representation is an answer with all that can be prepared of it. What it holds is shared by every request that it
+// answers and never changes, but for the encoded variants, each made when it is first asked for.
 type representation struct {
 	status       int
 	made         time.Time
