@@ -1,17 +1,11 @@
 package policy
 
 import (
-	"cmp"
-	"crypto/sha256"
 	"encoding"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"hash"
 	"io"
 	"net/url"
 	"reflect"
-	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -53,57 +47,6 @@ func inherits(path string) (string, bool) {
 		return "defaults." + key, true
 	}
 	return "", false
-}
-
-// fingerprint hashes what a policy says.
-func fingerprint(root *Key, p *Policy) string {
-	sum := sha256.New()
-	digest(sum, root, reflect.ValueOf(p).Elem())
-	return hex.EncodeToString(sum.Sum(nil))
-}
-
-func digest(sum hash.Hash, key *Key, v reflect.Value) {
-	write := func(s string) { _, _ = io.WriteString(sum, s) } // a hash takes everything
-	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
-		if v.IsNil() {
-			write("-\n")
-			return
-		}
-		v = v.Elem()
-	}
-	switch key.Type {
-	case TypeTable:
-		for _, child := range key.Keys {
-			write(child.Name + "=")
-			if v.Kind() == reflect.Map { // the plugins
-				digest(sum, child, v.MapIndex(reflect.ValueOf(child.Name)))
-			} else {
-				digest(sum, child, v.Field(child.field))
-			}
-		}
-		write(".\n")
-	case TypeList:
-		for i := range v.Len() {
-			digest(sum, key.Elem, v.Index(i))
-		}
-		write("]\n")
-	case TypeMap:
-		names := v.MapKeys()
-		slices.SortFunc(names, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
-		for _, name := range names {
-			write(quote(name.String()) + "=")
-			digest(sum, key.Elem, v.MapIndex(name))
-		}
-		write("}\n")
-	case TypeSecret:
-		secret := sha256.Sum256([]byte(v.String()))
-		write(hex.EncodeToString(secret[:]) + "\n")
-	case TypeAny:
-		text, _ := json.Marshal(v.Interface()) // what TOML decodes to, JSON encodes
-		write(string(text) + "\n")
-	default:
-		write(quote(plain(v)) + "\n")
-	}
 }
 
 // plain writes a value as a person would: strings without quotes, lists with commas. A secret is written hidden.
@@ -255,9 +198,7 @@ func (x *explainer) settings(key *Key, v reflect.Value, path, name string) {
 			x.settings(key.Elem, v.Index(i), element(path, i), element(name, i))
 		}
 	case key.Type == TypeMap && v.Len() > 0:
-		names := v.MapKeys()
-		slices.SortFunc(names, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
-		for _, entry := range names {
+		for _, entry := range sortedKeys(v) {
 			x.settings(key.Elem, v.MapIndex(entry), join(path, entry.String()), join(name, entry.String()))
 		}
 	default:

@@ -124,9 +124,6 @@ func (a *assigner) assign(origin Origin, steps []string, text string) {
 	}
 	typed, what := coerce(key, text)
 	if what != "" {
-		if key.Type == TypeSecret {
-			text = hiddenText
-		}
 		hint := ""
 		if key.Type == TypeTable || key.Type == TypeMap || key.Type == TypeList && key.Elem.Type == TypeTable {
 			hint = "name one of its keys"

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -17,7 +18,7 @@ func Load(src Source, vocab Vocabulary, layers Layers) (*Policy, Problems) {
 	if syntax != nil {
 		return nil, Problems{*syntax}
 	}
-	l := newLoader(src, doc, layers.Env)
+	l := newLoader(src, doc, variables(layers.Env))
 	if v, ok := doc.values["version"].(int64); ok && v != 1 { // the rest is written in another language
 		l.problem("version", kindNotOneOf, fmt.Sprintf("version %d is not known to this program", v), "write version = 1")
 		return nil, l.finish()
@@ -40,8 +41,8 @@ func Load(src Source, vocab Vocabulary, layers Layers) (*Policy, Problems) {
 // loader decodes one document and gathers its problems.
 type loader struct {
 	file     string
-	folder   string // that references to files are relative to
-	env      map[string]string
+	folder   string            // that references to files are relative to
+	env      map[string]string // nil where strings hold no references
 	values   map[string]any
 	places   map[string]place
 	hidden   map[string]bool // paths of values that came from a reference
@@ -52,24 +53,26 @@ type loader struct {
 	router   *router
 }
 
-func newLoader(src Source, doc *document, env []string) *loader {
-	l := &loader{
-		file: src.Name, folder: filepath.Dir(src.Name), env: map[string]string{},
+func newLoader(src Source, doc *document, env map[string]string) *loader {
+	return &loader{
+		file: src.Name, folder: filepath.Dir(src.Name), env: env,
 		values: doc.values, places: doc.places, hidden: map[string]bool{}, policy: Default(),
 	}
-	for _, variable := range env {
+}
+
+// variables reads an environment as os.Environ returns it.
+func variables(environ []string) map[string]string {
+	env := map[string]string{}
+	for _, variable := range environ {
 		if name, value, ok := strings.Cut(variable, "="); ok {
-			l.env[name] = value
+			env[name] = value
 		}
 	}
-	return l
+	return env
 }
 
 // problem reports a mistake in the value at path.
 func (l *loader) problem(path, kind, what, hint string) {
-	for _, secret := range l.texts {
-		what = strings.ReplaceAll(what, secret, hiddenText)
-	}
 	p := Problem{File: l.file, Line: 1, Col: 1, Path: path, Kind: kind, What: what, Hint: hint}
 	if at, ok := l.place(path); ok {
 		p.File, p.Line, p.Col = at.File, at.line, at.col
@@ -109,15 +112,19 @@ func (l *loader) written(path string) bool {
 	return ok
 }
 
-// finish returns the problems sorted, each knowing the secrets on its line.
+// finish returns the problems sorted and without secrets, each knowing those on its line.
 func (l *loader) finish() Problems {
 	columns := map[int][]int{}
 	for _, at := range l.secrets {
 		columns[at.line] = append(columns[at.line], at.col)
 	}
-	for i, p := range l.problems {
+	for i := range l.problems {
+		p := &l.problems[i]
 		slices.Sort(columns[p.Line])
-		l.problems[i].hide = columns[p.Line]
+		p.hide = columns[p.Line]
+		for _, text := range l.texts {
+			p.What, p.Hint = strings.ReplaceAll(p.What, text, hiddenText), strings.ReplaceAll(p.Hint, text, hiddenText)
+		}
 	}
 	l.problems.sort()
 	return l.problems
@@ -176,4 +183,29 @@ func (l *loader) routeOf(plugin Plugin) string {
 		}
 	}
 	return ""
+}
+
+// validate runs the plugin's own check. An error for each option is reported at that option.
+func (l *loader) validate(path string, options reflect.Value) {
+	validator, ok := reflect.TypeAssert[Validator](options)
+	if !ok {
+		return
+	}
+	pending := []error{validator.Validate()}
+	for len(pending) > 0 {
+		err := pending[0]
+		pending = pending[1:]
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			pending = append(slices.Clone(joined.Unwrap()), pending...)
+			continue
+		}
+		var option *OptionError
+		switch {
+		case err == nil:
+		case errors.As(err, &option):
+			l.problem(path+"."+option.Key, kindOptions, option.Err.Error(), "")
+		default:
+			l.problem(path, kindOptions, err.Error(), "")
+		}
+	}
 }

@@ -155,8 +155,8 @@ func tokenLength(line []rune) int {
 	if len(line) == 0 {
 		return 0
 	}
-	switch open := line[0]; {
-	case open == '"' || open == '\'':
+	switch open := line[0]; open {
+	case '"', '\'':
 		for i := 1; i < len(line); i++ {
 			if line[i] == '\\' && open == '"' {
 				i++
@@ -165,7 +165,7 @@ func tokenLength(line []rune) int {
 			}
 		}
 		return len(line)
-	case open == '[' || open == '{':
+	case '[', '{':
 		return 1
 	default:
 		stop := " \t,=]}#"

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Tests are what a policy tests file states: requests, and what must hold of their answers.
@@ -45,7 +46,7 @@ type TestExpect struct {
 
 // defaultTest returns what a test does before the file speaks.
 func defaultTest() Test {
-	return Test{Request: TestRequest{Method: "GET"}, Expect: TestExpect{Status: 200, Timeout: Duration(10e9)}}
+	return Test{Request: TestRequest{Method: "GET"}, Expect: TestExpect{Status: 200, Timeout: Duration(10 * time.Second)}}
 }
 
 // LoadTests reads a policy tests file as strictly as Load reads a policy; the tests are nil if and only if there are

@@ -4,7 +4,6 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -242,7 +241,7 @@ func (k *Key) bound(text string) (float64, error) {
 
 // literal writes a value as TOML does. A secret is written hidden.
 func literal(v reflect.Value) string {
-	if text, ok := v.Interface().(encoding.TextMarshaler); ok {
+	if text, ok := reflect.TypeAssert[encoding.TextMarshaler](v); ok {
 		b, err := text.MarshalText()
 		if err != nil {
 			return quote("")
@@ -267,8 +266,7 @@ func literal(v reflect.Value) string {
 		}
 		return "[" + strings.Join(elems, ", ") + "]"
 	case reflect.Map:
-		names := v.MapKeys()
-		slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		names := sortedKeys(v)
 		pairs := make([]string, len(names))
 		for i, name := range names {
 			pairs[i] = keyLiteral(name.String()) + " = " + literal(v.MapIndex(name))

@@ -1,0 +1,129 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// checkCache checks what of a cache table does not depend on the handler.
+func (c *routeChecker) checkCache() {
+	r := c.route
+	if r.Cache == nil {
+		return
+	}
+	for i, name := range r.Cache.Query {
+		if name == "" {
+			c.loader.problem(element(c.path+".cache.query", i), kindEmpty, "must not be empty", "")
+		}
+	}
+	lists := []struct {
+		key   string
+		names []string
+	}{{"headers", r.Cache.Headers}, {"cookies", r.Cache.Cookies}}
+	for _, list := range lists {
+		for i, name := range list.names {
+			if !isToken(name) {
+				path := element(c.path+".cache."+list.key, i)
+				c.loader.problem(path, kindBadHeader, c.show(name, path)+" is not the name of a header or cookie", "use letters, digits and -")
+			}
+		}
+	}
+	if !c.cached() {
+		return
+	}
+	ttl := "cache"
+	if c.has("cache.ttl") {
+		ttl = "cache.ttl"
+	}
+	if r.Method != "GET" && r.Method != "HEAD" {
+		c.problem(ttl, kindUnsafeMethod, "answers to "+r.Method+" cannot be stored: it may change something each time",
+			"drop the cache table, or serve it with GET")
+	}
+	if r.Audience != "public" {
+		c.problem(ttl, kindCachedAudience, "an answer for audience "+quote(r.Audience)+" is never stored",
+			`drop the cache table, or write audience = "public"`)
+	}
+}
+
+// complete fills in what a route takes from its handler.
+func (c *routeChecker) complete(h Handler) {
+	r := c.route
+	if h.Stream && !c.has("compress") {
+		r.Compress = false
+	}
+	if r.Cache == nil {
+		return
+	}
+	lists := c.inputs(h)
+	for _, in := range lists {
+		if !c.has("cache." + in.key) {
+			*in.listed = slices.Clone(in.read)
+		}
+	}
+}
+
+// input is one kind of what a handler reads beside what a route's cache key lists of it.
+type input struct {
+	key, noun string
+	listed    *[]string
+	read      []string
+	same      func(a, b string) bool
+}
+
+func (c *routeChecker) inputs(h Handler) []input {
+	exact := func(a, b string) bool { return a == b }
+	return []input{
+		{"query", "query parameter", &c.route.Cache.Query, h.Reads.Query, exact},
+		{"headers", "header", &c.route.Cache.Headers, h.Reads.Headers, strings.EqualFold},
+		{"cookies", "cookie", &c.route.Cache.Cookies, h.Reads.Cookies, exact},
+	}
+}
+
+// checkHandler checks how the route serves its handler.
+func (c *routeChecker) checkHandler(h Handler) {
+	r := c.route
+	switch {
+	case h.Stream && r.Cache != nil:
+		c.problem("cache", kindStreamCached, h.Name+" answers with a stream, which is never stored", "drop the cache table")
+	case r.Cache != nil:
+		c.checkInputs(h)
+	}
+	if h.Stream && r.Compress {
+		c.problem("compress", kindStreamCompressed, h.Name+" answers with a stream, which is never compressed", "drop compress")
+	}
+	if !h.Stream && c.has("stream") {
+		c.problem("stream", kindNotAStream, h.Name+" does not answer with a stream", "drop the stream table")
+	}
+}
+
+func (c *routeChecker) checkInputs(h Handler) {
+	for _, in := range c.inputs(h) {
+		for _, name := range in.read {
+			if !slices.ContainsFunc(*in.listed, func(listed string) bool { return in.same(listed, name) }) {
+				c.problem("cache."+in.key, kindMissingInput,
+					fmt.Sprintf("%s reads the %s %s, which would read as absent", h.Name, in.noun, quote(name)),
+					"add it, or drop the list to take what the handler declares")
+			}
+		}
+	}
+	if !c.cached() || c.route.Audience != "public" {
+		return
+	}
+	report := func(key, what string) {
+		at := "cache"
+		if c.has("cache." + key) {
+			at += "." + key
+		}
+		c.problem(at, kindSharedCredentials, "the answer depends on "+what+", so it must not be shared between customers",
+			`drop the cache table, and write audience = "user"`)
+	}
+	for _, name := range c.route.Cache.Headers {
+		if strings.EqualFold(name, "Authorization") || strings.EqualFold(name, "Cookie") {
+			report("headers", "the header "+name)
+		}
+	}
+	for _, name := range c.route.Cache.Cookies {
+		report("cookies", "the cookie "+quote(name))
+	}
+}
