@@ -52,6 +52,9 @@ func TestConcepts(t *testing.T) {
 			}
 		}
 	}
+	if got := Concepts("un après-shampooing"); !slices.Equal(got, []string{"conditioner"}) {
+		t.Errorf("Concepts of a conditioner = %q", got)
+	}
 	for _, s := range []string{"", "météo demain", "capital of France", "12345"} {
 		if got := Concepts(s); len(got) > 0 {
 			t.Errorf("Concepts(%q) = %q, want none", s, got)

@@ -75,18 +75,25 @@ func Terms(s, language string) []string {
 }
 
 // Concepts returns the names of the concepts that a text mentions in any of the languages, without their mark, in order and once
-// each: "je perds mes cheveux" mentions hair_loss and hair.
+// each: "je perds mes cheveux" mentions hair_loss and hair. A phrase that stands alone does so in every language: "shampooing" is
+// a word of English too, and "après-shampooing" none the less no shampoo.
 func Concepts(s string) []string {
 	l := shopLexicon()
 	tokens := Tokens(s)
 	var found []term
+	covered := make([]int, len(tokens)) // by how long a phrase that stands alone
 	for lang := range nLanguages {
 		for _, t := range l.terms(tokens, lang, func(t Token) string { return l.stem(t, lang) }) {
-			if t.text[0] == conceptMark[0] {
-				found = append(found, t)
+			if t.text[0] != conceptMark[0] {
+				continue
+			}
+			found = append(found, t)
+			for i := t.at; t.alone && i < t.at+t.words; i++ {
+				covered[i] = max(covered[i], t.words)
 			}
 		}
 	}
+	found = slices.DeleteFunc(found, func(t term) bool { return covered[t.at] > t.words })
 	slices.SortStableFunc(found, func(a, b term) int { return a.at - b.at })
 	var names []string
 	for _, t := range found {
