@@ -35,11 +35,11 @@ func TestQuotaIsSpentAndComesBackEvenly(t *testing.T) {
 		if d := l.Allow(bob); !d.OK || d.Remaining != 3 {
 			t.Errorf("another client pays: %+v", d)
 		}
-		time.Sleep(d.RetryAfter - 1)
+		time.Sleep(d.RetryAfter - time.Nanosecond)
 		if d := l.Allow(alice); d.OK || d.RetryAfter != 1 {
 			t.Errorf("a nanosecond too early: %+v", d)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if d := l.Allow(alice); !d.OK || d.Remaining != 0 || d.Reset != time.Minute {
 			t.Errorf("when told: %+v", d)
 		}

@@ -13,7 +13,7 @@ import (
 
 const (
 	redacted = "[redacted]"
-	maxText  = 16 << 10 // bytes of one string in a line
+	maxText  = 8 << 10 // bytes of one string in a line
 )
 
 // redactAttr returns the attribute as it may be written: without what its key says is secret, nor what is secret or personal
@@ -137,10 +137,10 @@ func redactText(s string) string {
 		s = secretWord.ReplaceAllString(s, redacted)
 	}
 	if pair {
+		s = secretPair.ReplaceAllString(s, "${1}${2}"+redacted)
 		if at {
 			s = urlUserinfo.ReplaceAllString(s, "://"+redacted+"@")
 		}
-		s = secretPair.ReplaceAllString(s, "${1}${2}"+redacted)
 	}
 	if at || strings.Contains(s, "%40") {
 		s = email.ReplaceAllString(s, redacted)

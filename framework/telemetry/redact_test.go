@@ -99,7 +99,7 @@ func TestTextIsKept(t *testing.T) {
 
 func TestLongTextIsCut(t *testing.T) {
 	got := redactText(strings.Repeat("é", maxText))
-	if len(got) > maxText+64 || !utf8.ValidString(got) || !strings.HasSuffix(got, "… (16384 bytes more)") {
+	if len(got) > maxText+64 || !utf8.ValidString(got) || !strings.HasSuffix(got, "… (8192 bytes more)") {
 		t.Errorf("%d bytes, ending %q", len(got), got[len(got)-32:])
 	}
 }
@@ -128,8 +128,8 @@ func FuzzRedactText(f *testing.F) {
 		if utf8.ValidString(text) && !utf8.ValidString(got) {
 			t.Errorf("%q became %q, which is not UTF-8", text, got)
 		}
-		if strings.Contains(redactText("mon numéro : 06 12 34 56 78, "+text), "06 12 34 56 78") {
-			t.Errorf("a number is shown before %q", text)
+		if got := redactText("mon numéro : 06 12 34 56 78, " + text); !strings.HasPrefix(got, "mon numéro : [redacted], ") {
+			t.Errorf("a number is shown before %q: %q", text, got)
 		}
 	})
 }

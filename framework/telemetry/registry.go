@@ -73,10 +73,13 @@ func NewRegistry() *Registry {
 	return r
 }
 
-// Counter, Gauge and Histogram are metrics with labels.
+// The kinds of metrics.
 type (
-	Counter   = Vec[prometheus.Counter]
-	Gauge     = Vec[prometheus.Gauge]
+	// A Counter goes up.
+	Counter = Vec[prometheus.Counter]
+	// A Gauge goes up and down.
+	Gauge = Vec[prometheus.Gauge]
+	// A Histogram counts observations by their size.
 	Histogram = Vec[prometheus.Histogram]
 )
 
