@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +23,20 @@ type document struct {
 	name     string
 	data     []byte
 	problems []error
+}
+
+// ReadFile reads a catalogue or FAQ file, no more of it than LoadCatalogue and LoadFAQ take.
+func ReadFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, nil
 }
 
 func openDocument(name string, data []byte) (*document, error) {

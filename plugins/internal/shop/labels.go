@@ -98,8 +98,13 @@ func (p Property) Understand(s string) []string {
 	if p.find(id) != nil {
 		return []string{id}
 	}
+	return p.Among(text.Concepts(s))
+}
+
+// Among returns the values that concepts of a text stand for (see text.Concepts); nil when there are none.
+func (p Property) Among(concepts []string) []string {
 	var ids []string
-	for _, concept := range text.Concepts(s) {
+	for _, concept := range concepts {
 		if id, ok := strings.CutPrefix(concept, p.concept); ok && p.find(id) != nil {
 			ids = append(ids, id)
 		}

@@ -3,6 +3,7 @@ package shop
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -217,6 +218,28 @@ func TestLoadIsBounded(t *testing.T) {
 		const want = "c.json: the file has 33554433 bytes; at most 33554432 are read"
 		if err := load(); err == nil || err.Error() != want {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestReadFile(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "c.json")
+	if err := os.WriteFile(name, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := ReadFile(name); err != nil || string(data) != "{}" {
+		t.Errorf("%q, %v", data, err)
+	}
+	if err := os.Truncate(name, 10*maxFile); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := ReadFile(name); err != nil || len(data) != maxFile+1 {
+		t.Errorf("%d bytes of an endless file, %v", len(data), err)
+	}
+	for _, bad := range []string{dir, filepath.Join(dir, "nothing")} {
+		if _, err := ReadFile(bad); err == nil || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%s: %v", bad, err)
 		}
 	}
 }

@@ -23,7 +23,7 @@ var productQuestions = []struct{ query, want string }{
 	{"huille dargan pure", "huile-argan-pure"},
 	{"masque cheveux abimés", "mask"},
 	{"masque pour cheveux colorés", "masque-argan-eclat-couleur"},
-	{"sérum pour les fourches", "serum-pointes-argan"},
+	{"sérum pour les fourches", "serum"},
 	{"je perds mes cheveux que faire", "serum-densite-nigelle"},
 	{"ma fille a le cuir chevelu qui gratte", "lotion-aloe-apaisante"},
 	{"creme mains", "hand_cream"},

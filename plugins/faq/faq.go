@@ -1,0 +1,103 @@
+// Package faq answers customers' frequent questions, and hands the FAQ to the other plugins.
+package faq
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/plugins/internal/shop"
+	"github.com/innatural/chatbot/plugins/internal/text"
+)
+
+// Options are the plugin's options.
+type Options struct {
+	File string `toml:"file" doc:"FAQ to answer from, a JSON file read at start and at reload; without it the built-in one."`
+}
+
+// Plugin returns the plugin. It provides the *shop.FAQ.
+func Plugin() framework.Plugin {
+	return framework.NewPlugin(framework.Info{
+		Name: "faq",
+		Doc:  "Answers frequent questions, in French, English and Arabic.",
+		Handlers: []framework.HandlerInfo{{
+			Name: "faq", Doc: "The answer to a question, or that there is none.",
+			Reads: framework.Inputs{Query: []string{"q", "language"}},
+		}},
+		Provides: []framework.Service{framework.ServiceOf[*shop.FAQ]()},
+	}, Options{}, build)
+}
+
+//go:embed data/faq.json
+var builtIn []byte
+
+func build(h *framework.Host, o Options) (framework.Handlers, error) {
+	f, err := load(o)
+	if err != nil {
+		return nil, err
+	}
+	framework.Provide(h, f)
+	return framework.Handlers{"faq": faq{f}.answer}, nil
+}
+
+func load(o Options) (*shop.FAQ, error) {
+	if o.File == "" {
+		return shop.LoadFAQ("faq.json", builtIn)
+	}
+	data, err := shop.ReadFile(o.File)
+	if err != nil {
+		return nil, fmt.Errorf("read FAQ: %w", err)
+	}
+	return shop.LoadFAQ(o.File, data)
+}
+
+// faq answers from one FAQ. It may be used concurrently.
+type faq struct{ *shop.FAQ }
+
+// maxQuestion is the longest question, in characters.
+const maxQuestion = 500
+
+// nothingFound is what is said to a question that the FAQ doesn't answer.
+var nothingFound = shop.NewText(map[string]string{
+	text.French:  "Je n'ai pas trouvé de réponse à cette question. Essayez d'autres mots, ou écrivez à notre service client.",
+	text.English: "I found no answer to this question. Try other words, or ask our customer service.",
+	text.Arabic:  "لم أجد إجابة عن هذا السؤال. يمكن تجربة كلمات أخرى أو مراسلة خدمة العملاء.",
+})
+
+// answer is what the handler sends. Nothing found has no question.
+type answer struct {
+	Success  bool   `json:"success"`
+	Question string `json:"question,omitempty"`
+	Message  string `json:"message"`
+	Language string `json:"language"` // of the message
+}
+
+func (f faq) answer(_ context.Context, req *framework.Request) (*framework.Response, error) {
+	var wrong []framework.Detail
+	q, language := strings.TrimSpace(req.Query("q")), req.Query("language")
+	switch n := utf8.RuneCountInString(q); {
+	case n == 0:
+		wrong = append(wrong, framework.Detail{Field: "q", Message: "is required"})
+	case n > maxQuestion:
+		wrong = append(wrong, framework.Detail{Field: "q", Message: fmt.Sprintf("must have at most %d characters", maxQuestion)})
+	}
+	if language != "" && !slices.Contains(text.Languages[:], language) {
+		wrong = append(wrong, framework.Detail{Field: "language", Message: "must be one of fr, en, ar"})
+	}
+	if wrong != nil {
+		return nil, framework.BadRequest("the request is not valid", wrong...)
+	}
+	language = cmp.Or(language, text.Detect(q), text.French)
+	entry, _, ok := f.Search(q, language)
+	if !ok {
+		message, actual := nothingFound.In(language)
+		return framework.JSON(answer{false, "", message, actual})
+	}
+	question, message, actual := entry.In(language)
+	return framework.JSON(answer{true, question, message, actual})
+}
