@@ -85,19 +85,18 @@ func (s *session) check() *cobra.Command {
 
 func (s *session) checkOnce(src *source, format outputFormat) error {
 	p, err := src.load(framework.Vocabulary(s.Plugins...))
-	bad := &invalidPolicy{}
-	if err != nil && !errors.As(err, &bad) {
-		return err
-	}
+	bad, found := errors.AsType[*invalidPolicy](err)
 	switch {
-	case format == formatJSON && err == nil:
+	case err != nil && !found:
+		return err
+	case !found && format == formatJSON:
 		return s.writeJSON(policy.Problems{})
+	case !found:
+		return s.printf("%s: %s, %s\n", p.File(), styled(s.out, green, "ok"), routes(p))
 	case format == formatJSON:
 		err = s.writeJSON(bad.Problems)
-	case err == nil:
-		return s.printf("%s: %s, %s\n", p.File(), styled(s.out, green, "ok"), routes(p))
 	default:
-		err = bad.WriteText(s.out, bad.source, isTerminal(s.out))
+		err = s.printf("%s", bad.text(s.out))
 	}
 	if err != nil {
 		return err
@@ -118,7 +117,7 @@ func (s *session) checkOnChange(src *source, format outputFormat) error {
 			return
 		}
 		if err := s.checkOnce(src, format); err != nil && !errors.Is(err, errFound) {
-			fmt.Fprintln(s.err, s.Name+":", err)
+			s.tell("%s: %s\n", s.Name, err)
 		}
 	})
 }

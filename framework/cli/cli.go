@@ -58,17 +58,17 @@ func (s *session) run(args []string) int {
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	err := root.Execute()
-	var bad *invalidPolicy
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errFound):
 		return exitProblems
-	case errors.As(err, &bad):
-		_ = bad.WriteText(s.err, bad.source, isTerminal(s.err)) // nobody is left to tell
+	}
+	if bad, ok := errors.AsType[*invalidPolicy](err); ok {
+		s.tell("%s", bad.text(s.err))
 		return exitProblems
 	}
-	fmt.Fprintf(s.err, "%s: %s\n", s.Name, strings.TrimSpace(err.Error()))
+	s.tell("%s: %s\n", s.Name, strings.TrimSpace(err.Error()))
 	return exitFailed
 }
 
@@ -105,6 +105,9 @@ func (s *session) printf(format string, args ...any) error {
 	_, err := fmt.Fprintf(s.out, format, args...)
 	return err
 }
+
+// tell writes to standard error. When that fails, nobody is left to tell.
+func (s *session) tell(format string, args ...any) { _, _ = fmt.Fprintf(s.err, format, args...) }
 
 // examples lays out pairs of a command's arguments and what they do.
 func (s *session) examples(pairs ...string) string {
@@ -204,6 +207,13 @@ func styled(stream io.Writer, style, text string) string {
 type invalidPolicy struct {
 	policy.Problems
 	source policy.Source
+}
+
+// text is the problems as stream shows them: with the lines that they are in on a terminal.
+func (e *invalidPolicy) text(stream io.Writer) string {
+	var b strings.Builder
+	_ = e.WriteText(&b, e.source, isTerminal(stream)) // a Builder takes everything
+	return b.String()
 }
 
 // Unwrap returns the problems alone.

@@ -54,7 +54,7 @@ func (s *session) formatFile(file string, check bool) error {
 	after, err := policy.Format(before)
 	switch {
 	case err != nil:
-		fmt.Fprintf(s.err, "%s:%s\n", file, err)
+		s.tell("%s:%s\n", file, err)
 		return errFound
 	case check && !bytes.Equal(before, after):
 		if err := s.printf("%s\n", file); err != nil {

@@ -96,7 +96,8 @@ func newTable() *table {
 	return t
 }
 
-func (t *table) row(cells ...string) { fmt.Fprintln(t.tabs, strings.Join(cells, "\t")) } // a Builder takes everything
+// row adds a line. A Builder takes everything.
+func (t *table) row(cells ...string) { _, _ = fmt.Fprintln(t.tabs, strings.Join(cells, "\t")) }
 
 // options adds a row for each key of a table, and of the tables in it.
 func (t *table) options(of *policy.Key, indent string) {

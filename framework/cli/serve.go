@@ -121,24 +121,20 @@ func (s *session) reload(ctx context.Context, app *framework.App) {
 	if err == nil || errors.Is(err, framework.ErrStopping) || ctx.Err() != nil {
 		return
 	}
-	var b strings.Builder
-	b.WriteString("policy not reloaded, the old one goes on:\n")
-	var bad *invalidPolicy
-	if errors.As(err, &bad) {
-		_ = bad.WriteText(&b, bad.source, isTerminal(s.err)) // a Builder takes everything
-	} else {
-		b.WriteString(err.Error() + "\n")
+	why := err.Error() + "\n"
+	if bad, ok := errors.AsType[*invalidPolicy](err); ok {
+		why = bad.text(s.err)
 	}
-	fmt.Fprint(s.err, b.String())
+	s.tell("policy not reloaded, the old one goes on:\n%s", why)
 }
 
 // announce says on standard error, away from the log, what is served where.
 func (s *session) announce(p *policy.Policy, addr net.Addr) {
 	url := baseURL(p, addr.String())
-	fmt.Fprintf(s.err, "%s %s serves %s, %s, at %s\n", s.Name, s.Version, p.File(), routes(p), styled(s.err, bold, url))
-	fmt.Fprintf(s.err, "try: curl %s\n", url+firstPath(p))
+	s.tell("%s %s serves %s, %s, at %s\n", s.Name, s.Version, p.File(), routes(p), styled(s.err, bold, url))
+	s.tell("try: curl %s\n", url+firstPath(p))
 	if isTerminal(s.err) {
-		fmt.Fprintf(s.err, "Ctrl-C stops it; kill -HUP %d loads the policy again\n", os.Getpid())
+		s.tell("Ctrl-C stops it; kill -HUP %d loads the policy again\n", os.Getpid())
 	}
 }
 

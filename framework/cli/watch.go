@@ -51,7 +51,7 @@ func (w *watcher) run(ctx context.Context, look func()) error {
 			if e.Name == w.file || e.Has(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) {
 				timer.Reset(settle)
 			}
-		case <-w.notify.Errors: // an overflow: anything may have changed
+		case <-w.notify.Errors: //nolint:errcheck // an overflow: whatever it says, anything may have changed
 			timer.Reset(settle)
 		case <-timer.C:
 			// A folder that was replaced has to be watched again; for one that is watched already this does nothing.

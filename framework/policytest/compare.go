@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,23 +17,23 @@ type differences []string
 
 func (d *differences) add(format string, args ...any) { *d = append(*d, fmt.Sprintf(format, args...)) }
 
-func (d *differences) compare(want policy.TestExpect, response *http.Response, body []byte) {
-	if response.StatusCode != want.Status {
-		d.add("status: want %d, got %d", want.Status, response.StatusCode)
+func (d *differences) compare(want policy.TestExpect, got answer) {
+	if got.status != want.Status {
+		d.add("status: want %d, got %d", want.Status, got.status)
 	}
 	for _, name := range slices.Sorted(maps.Keys(want.Headers)) {
-		d.header(name, want.Headers[name], response.Header.Values(name))
+		d.header(name, want.Headers[name], got.header.Values(name))
 	}
 	if len(want.JSON) > 0 {
-		d.json(want.JSON, body)
+		d.json(want.JSON, got.body)
 	}
 	for _, text := range want.Contains {
-		if !strings.Contains(string(body), text) {
+		if !strings.Contains(string(got.body), text) {
 			d.add("contains: want %q, got a body without it", text)
 		}
 	}
 	for _, text := range want.NotContains {
-		if strings.Contains(string(body), text) {
+		if strings.Contains(string(got.body), text) {
 			d.add("not_contains: want a body without %q, got it", text)
 		}
 	}

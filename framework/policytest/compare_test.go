@@ -1,7 +1,6 @@
 package policytest
 
 import (
-	"net/http"
 	"slices"
 	"testing"
 
@@ -50,7 +49,7 @@ func TestCompare(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var d differences
-			d.compare(test.want, &http.Response{}, []byte(body))
+			d.compare(test.want, answer{body: []byte(body)})
 			if !slices.Equal(d, test.diff) {
 				t.Errorf("differences: got %q, want %q", d, test.diff)
 			}

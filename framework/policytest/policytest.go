@@ -76,7 +76,7 @@ func (r *runner) differences(ctx context.Context, test policy.Test) []string {
 	ctx, cancel := context.WithTimeout(ctx, test.Expect.Timeout.D())
 	defer cancel()
 	start := time.Now()
-	response, body, err := r.send(ctx, test.Request)
+	got, err := r.send(ctx, test.Request)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return []string{fmt.Sprintf("timeout: want the whole answer within %s, got none after %s",
@@ -85,34 +85,41 @@ func (r *runner) differences(ctx context.Context, test policy.Test) []string {
 		return []string{"answer: want one, got " + err.Error()}
 	}
 	var d differences
-	d.compare(test.Expect, response, body)
+	d.compare(test.Expect, got)
 	if want := test.Expect.Route; want != "" {
 		path, _, _ := strings.Cut(test.Request.Path, "?")
-		got := "none"
+		route := "none"
 		if match := r.policy.Match(test.Request.Method, path); match.Route != nil {
-			got = match.Route.Path
+			route = match.Route.Path
 		}
-		if got != want {
-			d.add("route: want %s, got %s", want, got)
+		if route != want {
+			d.add("route: want %s, got %s", want, route)
 		}
 	}
-	if len(d) > 0 && len(body) > 0 {
-		d.add("body: %s", abridged(body))
+	if len(d) > 0 && len(got.body) > 0 {
+		d.add("body: %s", abridged(got.body))
 	}
 	return d
 }
 
-func (r *runner) send(ctx context.Context, request policy.TestRequest) (*http.Response, []byte, error) {
+// answer is what came for a request.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (r *runner) send(ctx context.Context, request policy.TestRequest) (answer, error) {
 	body := []byte(request.Body)
 	if request.JSON != nil {
 		var err error
 		if body, err = json.Marshal(request.JSON); err != nil {
-			return nil, nil, fmt.Errorf("encode body: %w", err)
+			return answer{}, fmt.Errorf("encode body: %w", err)
 		}
 	}
 	req, err := http.NewRequestWithContext(ctx, request.Method, r.base+request.Path, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	if request.JSON != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -125,11 +132,11 @@ func (r *runner) send(ctx context.Context, request policy.TestRequest) (*http.Re
 	}
 	response, err := r.client.Do(req)
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	defer func() { _ = response.Body.Close() }() // it has been read
 	read, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
-	return response, read, err
+	return answer{response.StatusCode, response.Header, read}, err
 }
 
 // abridged is the beginning of a body on one line.
