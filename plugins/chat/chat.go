@@ -1,0 +1,159 @@
+// Package chat is the shop's chatbot: it answers customers over HTTP, at once or as a stream, in French, English and Arabic, and
+// to the clients of OpenAI. What it says comes from the responder, which knows the catalogue and the FAQ; conversations are kept
+// in memory, within bounds, and outlive reloads of the policy.
+package chat
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/policy"
+	"github.com/innatural/chatbot/framework/telemetry"
+	"github.com/innatural/chatbot/plugins/chat/internal/responder"
+	"github.com/innatural/chatbot/plugins/internal/session"
+	"github.com/innatural/chatbot/plugins/internal/shop"
+)
+
+// Options are the plugin's options.
+type Options struct {
+	MaxBytes policy.Size     `toml:"max_bytes" doc:"Most bytes that all conversations hold; beyond it the least recently used are forgotten." check:"min=1MiB,max=64GiB"`
+	TTL      policy.Duration `toml:"ttl" doc:"How long a conversation is kept after its last message." check:"min=1m,max=30d"`
+	MaxTurns int             `toml:"max_turns" doc:"How many of the latest turns of each conversation are kept." check:"min=1,max=200"`
+}
+
+// Plugin returns the plugin. It needs plugins that provide the catalogue and the FAQ.
+func Plugin() framework.Plugin {
+	return framework.NewPlugin(framework.Info{
+		Name: "chat",
+		Doc:  "Answers customers from the catalogue and the FAQ, at once or as a stream, and speaks OpenAI's protocol.",
+		Handlers: []framework.HandlerInfo{
+			{Name: "chat", Doc: "Answers a message as JSON."},
+			{Name: "chat.stream", Doc: "Answers a message as server-sent events.", Stream: true},
+			{
+				Name: "chat.greeting", Doc: "Returns what to show before the first message.",
+				Reads: framework.Inputs{Query: []string{"language", "sessionId"}},
+			},
+			{Name: "chat.clear", Doc: "Forgets a conversation."},
+			{Name: "chat.recommendations", Doc: "Recommends products for a hair type and concerns."},
+			{Name: "chat.completions", Doc: "Answers as OpenAI's chat completions do, stream and not.", Stream: true},
+			{Name: "chat.models", Doc: "Lists the one model, as OpenAI's API does."},
+		},
+	}, Options{MaxBytes: 64 << 20, TTL: policy.Duration(24 * time.Hour), MaxTurns: 20}, build)
+}
+
+func build(h *framework.Host, o Options) (framework.Handlers, error) {
+	catalogue, err := framework.Use[*shop.Catalogue](h)
+	if err != nil {
+		return nil, err
+	}
+	faq, err := framework.Use[*shop.FAQ](h)
+	if err != nil {
+		return nil, err
+	}
+	key := fmt.Sprintf("conversations %s %s", o.MaxBytes, o.TTL)
+	store, err := framework.Shared(h, key, func() (*conversations, error) { return newConversations(o), nil })
+	if err != nil {
+		return nil, fmt.Errorf("open conversations: %w", err)
+	}
+	c, err := newChat(o, catalogue, faq, store, h.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	h.OnStop(func(context.Context) error {
+		c.removeGauge()
+		return nil
+	})
+	return c.handlers(), nil
+}
+
+//go:embed data/greeting.json
+var greetingFile []byte
+
+//go:embed data/messages.json
+var messagesFile []byte
+
+// greeting is what greeting.json says.
+type greeting struct {
+	Message     shop.Text  `json:"message"`
+	Suggestions shop.Texts `json:"suggestions"`
+	responder.Menu
+}
+
+// chat is the plugin of one generation. It may be used concurrently.
+type chat struct {
+	responder     *responder.Responder
+	conversations *conversations
+	maxTurns      int
+	greeting      greeting
+	messages      map[string]shop.Text
+	metrics       metrics
+	removeGauge   func()
+}
+
+type conversations = session.Store[conversation]
+
+func newConversations(o Options) *conversations {
+	return session.NewStore(int64(o.MaxBytes), o.TTL.D(), conversation.bytes)
+}
+
+func newChat(
+	o Options, catalogue *shop.Catalogue, faq *shop.FAQ, store *conversations, registry *telemetry.Registry,
+) (*chat, error) {
+	c := &chat{conversations: store, maxTurns: o.MaxTurns, metrics: newMetrics(registry)}
+	if err := json.Unmarshal(greetingFile, &c.greeting); err != nil {
+		return nil, fmt.Errorf("read greeting.json: %w", err)
+	}
+	if err := json.Unmarshal(messagesFile, &c.messages); err != nil {
+		return nil, fmt.Errorf("read messages.json: %w", err)
+	}
+	var err error
+	if c.responder, err = responder.New(catalogue, faq, c.greeting.Menu, time.Now); err != nil {
+		return nil, err
+	}
+	c.removeGauge = registry.GaugeFunc(telemetry.ChatSessionsActive, telemetry.ChatSessionsActiveHelp,
+		func() float64 { return float64(store.Len()) })
+	return c, nil
+}
+
+func (c *chat) handlers() framework.Handlers {
+	return framework.Handlers{
+		"chat":                 c.chat,
+		"chat.stream":          c.stream,
+		"chat.greeting":        c.greet,
+		"chat.clear":           c.clear,
+		"chat.recommendations": c.recommend,
+		"chat.completions":     c.completions,
+		"chat.models":          c.models,
+	}
+}
+
+// message returns a text of messages.json.
+func (c *chat) message(key, language string) string {
+	s, _ := c.messages[key].In(language)
+	return s
+}
+
+// metrics are the plugin's metrics.
+type metrics struct {
+	messages   *telemetry.Counter
+	durations  *telemetry.Histogram
+	firstToken *telemetry.Histogram
+	tokens     *telemetry.Counter
+	clientGone *telemetry.Counter
+}
+
+func newMetrics(r *telemetry.Registry) metrics {
+	return metrics{
+		messages: r.Counter(telemetry.ChatMessages, telemetry.ChatMessagesHelp, telemetry.LabelLanguage, telemetry.LabelTopic),
+		durations: r.Histogram(telemetry.ChatDuration, telemetry.ChatDurationHelp, telemetry.ChatBuckets(),
+			telemetry.LabelSource),
+		firstToken: r.Histogram(telemetry.ChatFirstToken, telemetry.ChatFirstTokenHelp, telemetry.FirstTokenBuckets(),
+			telemetry.LabelSource),
+		tokens:     r.Counter(telemetry.ChatTokens, telemetry.ChatTokensHelp, telemetry.LabelType, telemetry.LabelEstimated),
+		clientGone: r.Counter(telemetry.ChatClientGone, telemetry.ChatClientGoneHelp, telemetry.LabelPhase),
+	}
+}

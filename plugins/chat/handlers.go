@@ -1,0 +1,188 @@
+package chat
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"strings"
+	"time"
+
+	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/plugins/chat/internal/responder"
+	"github.com/innatural/chatbot/plugins/internal/session"
+	"github.com/innatural/chatbot/plugins/internal/shop"
+	"github.com/innatural/chatbot/plugins/internal/text"
+)
+
+// embedded is the source of answers that need no model.
+const embedded = "embedded"
+
+// reply is an answer as the HTTP contract writes it.
+type reply struct {
+	Success      bool             `json:"success"`
+	Response     string           `json:"response"`
+	Message      string           `json:"message"`
+	Language     string           `json:"language"`
+	SessionID    string           `json:"sessionId"`
+	Source       string           `json:"source"`
+	Degraded     bool             `json:"degraded"`
+	Intent       responder.Intent `json:"intent"`
+	Topic        string           `json:"topic"`
+	Products     []shop.Card      `json:"products"`
+	Suggestions  []string         `json:"suggestions"`
+	Usage        usage            `json:"usage"`
+	FinishReason string           `json:"finishReason"`
+	RequestID    string           `json:"requestId"`
+	Timestamp    string           `json:"timestamp"`
+	buttons
+}
+
+// usage counts tokens.
+type usage struct {
+	InputTokens  int  `json:"inputTokens"`
+	OutputTokens int  `json:"outputTokens"`
+	Estimated    bool `json:"estimated"`
+}
+
+// buttons are the choices that an answer offers, when it does.
+type buttons struct {
+	ShowCategories    bool               `json:"showCategories,omitempty"`
+	Categories        []responder.Button `json:"categories,omitempty"`
+	ShowSubcategories bool               `json:"showSubcategories,omitempty"`
+	Subcategories     []responder.Button `json:"subcategories,omitempty"`
+}
+
+func buttonsOf(a responder.Answer) buttons {
+	return buttons{len(a.Categories) > 0, a.Categories, len(a.Subcategories) > 0, a.Subcategories}
+}
+
+// turn answers a message and keeps both. Two messages of one session at a time are both kept, each as a whole turn.
+func (c *chat) turn(r *chatRequest) (responder.Answer, usage) {
+	before, _ := c.conversations.Get(r.SessionID)
+	a := c.responder.Answer(responder.Turn{
+		Message: r.Message, Language: before.language(r), Profile: before.profile.with(r.UserProfile).known(),
+		Session: r.SessionID, Number: before.count, Before: before.memory,
+	})
+	c.conversations.Update(r.SessionID, func(now conversation, _ bool) conversation { return now.with(r, a, c.maxTurns) })
+	return a, c.count(r.Message, a)
+}
+
+// count counts a message and its answer.
+func (c *chat) count(message string, a responder.Answer) usage {
+	u := usage{tokens(message), tokens(a.Text), true}
+	c.metrics.messages.With(a.Language, a.Topic).Inc()
+	c.metrics.tokens.With("input", "true").Add(float64(u.InputTokens))
+	c.metrics.tokens.With("output", "true").Add(float64(u.OutputTokens))
+	return u
+}
+
+func (c *chat) chat(_ context.Context, req *framework.Request) (*framework.Response, error) {
+	began := time.Now()
+	r, err := readChat(req)
+	if err != nil {
+		return nil, err
+	}
+	a, u := c.turn(r)
+	c.metrics.durations.With(embedded).Observe(time.Since(began).Seconds())
+	return private(reply{
+		Success: true, Response: a.Text, Message: a.Text, Language: a.Language, SessionID: r.SessionID, Source: embedded,
+		Intent: a.Intent, Topic: a.Topic, Products: a.Products, Suggestions: a.Suggestions, Usage: u, FinishReason: "stop",
+		RequestID: req.ID(), Timestamp: time.Now().UTC().Format(time.RFC3339), buttons: buttonsOf(a),
+	})
+}
+
+func (c *chat) greet(_ context.Context, req *framework.Request) (*framework.Response, error) {
+	var w mistakes
+	id, language := req.Query("sessionId"), req.Query("language")
+	w.language("language", language)
+	if id != "" {
+		w = session.CheckID(w, id)
+	}
+	if len(w) > 0 {
+		return nil, framework.BadRequest("the query is not valid", w...)
+	}
+	if id == "" {
+		id = rand.Text()
+	} else if language == "" {
+		conversation, _ := c.conversations.Get(id)
+		language = cmp.Or(conversation.asked, conversation.last)
+	}
+	language = cmp.Or(language, text.French)
+	message, _ := c.greeting.Message.In(language)
+	return private(struct {
+		Success           bool               `json:"success"`
+		Message           string             `json:"message"`
+		SessionID         string             `json:"sessionId"`
+		Language          string             `json:"language"`
+		Suggestions       []string           `json:"suggestions"`
+		ShowInitialChoice bool               `json:"showInitialChoice"`
+		InitialOptions    []responder.Button `json:"initialOptions"`
+		ShowCategories    bool               `json:"showCategories"`
+		Categories        []responder.Button `json:"categories"`
+	}{
+		true, message, id, language, c.greeting.Suggestions.In(language),
+		true, responder.Buttons(c.greeting.InitialOptions, language),
+		true, responder.Buttons(c.greeting.Categories, language),
+	})
+}
+
+func (c *chat) clear(_ context.Context, req *framework.Request) (*framework.Response, error) {
+	var r struct {
+		SessionID string `json:"sessionId"`
+		Language  string `json:"language"`
+	}
+	if err := decode(req, &r); err != nil {
+		return nil, err
+	}
+	w := mistakes(session.CheckID(nil, r.SessionID))
+	w.language("language", r.Language)
+	if len(w) > 0 {
+		return nil, framework.BadRequest("the request is not valid", w...)
+	}
+	conversation, _ := c.conversations.Get(r.SessionID)
+	c.conversations.Delete(r.SessionID)
+	language := cmp.Or(r.Language, conversation.asked, conversation.last, text.French)
+	return private(map[string]any{"success": true, "message": c.message("cleared", language)})
+}
+
+func (c *chat) recommend(_ context.Context, req *framework.Request) (*framework.Response, error) {
+	var r struct {
+		HairType  string   `json:"hairType"`
+		Concerns  []string `json:"concerns"`
+		Language  string   `json:"language"`
+		SessionID string   `json:"sessionId"`
+	}
+	if err := decode(req, &r); err != nil {
+		return nil, err
+	}
+	var w mistakes
+	w.hairType("hairType", r.HairType)
+	w.concerns("concerns", r.Concerns)
+	w.language("language", r.Language)
+	if r.SessionID != "" {
+		w = session.CheckID(w, r.SessionID)
+	}
+	if len(w) > 0 {
+		return nil, framework.BadRequest("the request is not valid", w...)
+	}
+	conversation, _ := c.conversations.Get(r.SessionID)
+	detected := text.Detect(strings.Join(r.Concerns, " "))
+	language := cmp.Or(r.Language, conversation.asked, conversation.last, detected, text.French)
+	a := c.responder.Recommend(shop.Needs{HairType: r.HairType, Concerns: r.Concerns}, language, r.SessionID)
+	return private(struct {
+		Success   bool        `json:"success"`
+		Message   string      `json:"message"`
+		Products  []shop.Card `json:"products"`
+		Language  string      `json:"language"`
+		SessionID string      `json:"sessionId"`
+	}{true, a.Text, a.Products, a.Language, r.SessionID})
+}
+
+// private is JSON that is meant for one customer.
+func private(v any) (*framework.Response, error) {
+	resp, err := framework.JSON(v)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Set("Cache-Control", "no-store"), nil
+}

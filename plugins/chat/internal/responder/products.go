@@ -1,0 +1,183 @@
+package responder
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/innatural/chatbot/plugins/internal/shop"
+	"github.com/innatural/chatbot/plugins/internal/text"
+)
+
+// products recommends what fits the needs.
+func (r *Responder) products(q *question, a *Answer) bool {
+	if q.needs.none() {
+		return false
+	}
+	needs := q.needs
+	if needs.HairType == "" && needs.SkinType == "" && len(needs.Concerns) == 0 {
+		needs.HairType, needs.Concerns = q.Profile.HairType, q.Profile.Concerns
+	}
+	confidence := 0.8
+	if len(needs.Types) > 0 && len(needs.Concerns) > 0 {
+		confidence = 0.95
+	}
+	a.is(Products, "recommend", confidence)
+	found := r.recommend(&needs, q.Language)
+	r.show(q, a, &needs, found, "products")
+	return true
+}
+
+// recommend returns all the products that fit, the best first, bundles where they are asked for.
+func (r *Responder) recommend(needs *Needs, language string) []shop.Recommendation {
+	if slices.Contains(needs.Types, "bundle") {
+		return r.bundles(needs, language)
+	}
+	found := r.catalogue.Recommend(needs.Needs, language, len(r.catalogue.Products))
+	found = slices.DeleteFunc(found, func(rec shop.Recommendation) bool { return refuses(needs, rec.Product) })
+	if len(needs.With) > 0 {
+		found = r.withIngredients(found, needs.With)
+	}
+	if needs.Cheapest {
+		byPrice(found)
+	}
+	if available := slices.DeleteFunc(slices.Clone(found), outOfStock); len(available) > 0 {
+		return available
+	}
+	return found
+}
+
+func outOfStock(rec shop.Recommendation) bool { return !rec.Product.InStock }
+
+func byPrice(list []shop.Recommendation) {
+	slices.SortStableFunc(list, func(a, b shop.Recommendation) int { return cmp.Compare(a.Product.Price, b.Product.Price) })
+}
+
+// refuses reports whether a product is what the customer does not want.
+func refuses(needs *Needs, p *shop.Product) bool {
+	if slices.Contains(needs.NotTypes, p.Type) {
+		return true
+	}
+	if len(needs.NotConcerns) > 0 {
+		for _, concern := range p.Concerns.In(text.French) {
+			for _, id := range shop.Concerns.Understand(concern) {
+				if slices.Contains(needs.NotConcerns, id) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// withIngredients keeps the products that have the ingredients, or, when there is none, all.
+func (r *Responder) withIngredients(found []shop.Recommendation, concepts []string) []shop.Recommendation {
+	kept := slices.DeleteFunc(slices.Clone(found), func(rec shop.Recommendation) bool {
+		has := r.names[slices.IndexFunc(r.names, func(n named) bool { return n.product == rec.Product })].concepts
+		return slices.ContainsFunc(concepts, func(c string) bool { return !slices.Contains(has, c) })
+	})
+	if len(kept) == 0 {
+		return found
+	}
+	return kept
+}
+
+// bundles returns the bundles whose contents fit, the best first, or all.
+func (r *Responder) bundles(needs *Needs, language string) []shop.Recommendation {
+	inner := needs.Needs
+	inner.Types, inner.MaxPrice = nil, 0
+	score := map[*shop.Product]int{}
+	if needs.specific() {
+		for i, rec := range r.catalogue.Recommend(inner, language, len(r.catalogue.Products)) {
+			score[rec.Product] = max(1, 10-i)
+		}
+	}
+	var found []shop.Recommendation
+	total := map[*shop.Product]int{}
+	for _, b := range r.catalogue.Bundles {
+		if needs.MaxPrice > 0 && b.Price > needs.MaxPrice {
+			continue
+		}
+		for _, p := range b.Products {
+			total[&b.Product] += score[p]
+		}
+		description, _ := b.Description.In(language)
+		found = append(found, shop.Recommendation{Product: &b.Product, Reason: description})
+	}
+	slices.SortStableFunc(found, func(a, b shop.Recommendation) int { return total[b.Product] - total[a.Product] })
+	if needs.Cheapest {
+		byPrice(found)
+	}
+	return found
+}
+
+// show presents the first of the products found, under a phrase, and remembers them.
+func (r *Responder) show(q *question, a *Answer, needs *Needs, found []shop.Recommendation, phrase string) {
+	if len(found) == 0 {
+		a.Intent.Name = "no_product"
+		r.say(q, a, "no_product")
+		a.Categories = r.menu.categories(q.Language)
+		a.Memory.Needs = needs
+		return
+	}
+	most := MaxProducts
+	if needs.Cheapest {
+		most = 1
+		phrase = "cheapest"
+	}
+	found = found[:min(most, len(found))]
+	for _, missed := range found[0].Missed {
+		switch missed {
+		case "maxPrice":
+			r.say(q, a, "missed_price")
+		case "types":
+			r.say(q, a, "missed_type")
+		}
+	}
+	if len(found) == 1 && phrase == "products" {
+		phrase = "product"
+	}
+	items := make([]string, len(found))
+	var ids []string
+	for i, rec := range found {
+		card := rec.Product.Card(q.Language, rec.Reason)
+		a.Products = append(a.Products, card)
+		ids = append(ids, card.ID)
+		items[i] = card.Name
+		if card.Price > 0 { // a shop's file may have no price
+			price := shop.FormatPrice(card.Price, card.Currency, q.Language)
+			items[i] = r.phrases.form("item", q.Language, "name", card.Name, "price", price)
+		}
+	}
+	r.say(q, a, phrase, "list", r.join(items, q.Language))
+	if len(found) == 1 && !found[0].Product.InStock {
+		r.say(q, a, "out_of_stock", "name", a.Products[0].Name)
+	}
+	a.Memory.Needs, a.Memory.Shown, a.Memory.Last = needs, ids, ids
+}
+
+// search finds products by the words of the message.
+func (r *Responder) search(q *question, a *Answer) bool {
+	hits := r.catalogue.Search(q.Message, q.Language, MaxProducts)
+	if len(hits) == 0 || hits[0].Coverage < 0.5 {
+		return false
+	}
+	a.is(Products, "search", min(1, hits[0].Coverage))
+	var found []shop.Recommendation
+	for _, h := range hits {
+		description, _ := h.Product.Description.In(q.Language)
+		found = append(found, shop.Recommendation{Product: h.Product, Reason: description})
+	}
+	r.show(q, a, &Needs{}, found, "found")
+	return true
+}
+
+// Recommend answers needs that were told outside of a conversation. Whatever they are, it finds something.
+func (r *Responder) Recommend(needs shop.Needs, language, session string) Answer {
+	q := &question{Turn: Turn{Language: language, Session: session}}
+	a := Answer{Language: language}
+	a.is(Products, "recommend", 1)
+	n := Needs{Needs: needs}
+	r.show(q, &a, &n, r.recommend(&n, language), "products")
+	r.finish(q, &a)
+	return a
+}
