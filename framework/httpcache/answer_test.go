@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
@@ -384,6 +385,13 @@ func TestRanges(t *testing.T) {
 					t.Errorf("%s: %d: no Accept-Ranges", test.clause, i)
 				}
 			}
+		}
+	}
+	// Section 8.8.2.2: a date that is not a second older than the answer is no strong validator.
+	now := time.Now().Add(5 * time.Second).UTC().Format(http.TimeFormat)
+	for _, res := range both(t, answer(200, "Last-Modified", now), httpcache.Request{Range: "bytes=0-1", IfRange: now}) {
+		if res.Status != 200 {
+			t.Errorf("a date too young: %d", res.Status)
 		}
 	}
 	empty := answer(200)

@@ -149,7 +149,7 @@ func (c *Cache) forward(
 	if joined {
 		c.coalesced.Add(1)
 	}
-	if failed(got, err) && stale != nil {
+	if gone := errors.Is(ctx.Err(), context.Canceled); stale != nil && !gone && failed(got, err) {
 		if age := time.Since(stale.made); age < rule.TTL+rule.StaleIfError {
 			c.stale.Add(1)
 			return c.staleOnError(stale, rule, req, age, got), nil
@@ -212,7 +212,7 @@ func (c *Cache) staleOnError(r *representation, rule *Rule, req *Request, age ti
 // failed reports whether a fetch gave an error in the sense of RFC 5861, section 4.
 func failed(got *fetched, err error) bool {
 	if err != nil {
-		return !errors.Is(err, context.Canceled)
+		return true
 	}
 	switch got.status {
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

@@ -138,9 +138,18 @@ func TestHitMissAge(t *testing.T) {
 				t.Errorf("%s was %q, is %q", name, first.Get(name), hit.Get(name))
 			}
 		}
-		time.Sleep(47*time.Second + 600*time.Millisecond)
+		time.Sleep(47 * time.Second)
+		res = f.get(httpcache.Request{})
+		f.expect(res, httpcache.Hit, "hit; ttl=1", 1)
+		if age := header(&res).Get("Age"); age != "59" {
+			t.Errorf("Age %s", age)
+		}
+		f.rule.TTL = 2 * time.Minute
+		f.expect(f.get(httpcache.Request{}), httpcache.Hit, "hit; ttl=61", 1)
+		f.rule.TTL = time.Minute
+		time.Sleep(600 * time.Millisecond)
 		f.expect(f.get(httpcache.Request{}), httpcache.Miss, "fwd=uri-miss; stored", 2)
-		if s := f.Stats(); s.Hits != 1 || s.Misses != 2 {
+		if s := f.Stats(); s.Hits != 3 || s.Misses != 2 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -240,6 +249,15 @@ func TestConcurrentMissesFetchOnce(t *testing.T) {
 	f := start(t)
 	var wait sync.WaitGroup
 	begin := make(chan struct{})
+	const keys = 500 // further keys, each asked for by few: more moments in which a fetch has just ended
+	for i := range 20 * keys {
+		wait.Go(func() {
+			<-begin
+			if _, err := f.do(t.Context(), fmt.Sprint("key ", i/20), httpcache.Request{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	for i := range 1000 {
 		wait.Go(func() {
 			<-begin
@@ -255,10 +273,10 @@ func TestConcurrentMissesFetchOnce(t *testing.T) {
 	}
 	close(begin)
 	wait.Wait()
-	if n := f.calls.Load(); n != 1 {
-		t.Errorf("the handler ran %d times", n)
+	if n := f.calls.Load(); n != 1+keys {
+		t.Errorf("the handler ran %d times for %d keys", n, 1+keys)
 	}
-	if s := f.Stats(); s.Hits+s.Misses != 1000 || s.Bypasses+s.Stale != 0 {
+	if s := f.Stats(); s.Hits+s.Misses != 1000+20*keys || s.Bypasses+s.Stale != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -526,6 +544,30 @@ func TestStaleIfError(t *testing.T) {
 	}
 }
 
+func TestAClientThatLeftGetsNothingStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t)
+		f.rule.StaleIfError = time.Hour
+		f.get(httpcache.Request{})
+		time.Sleep(2 * time.Minute)
+		f.fetch = func(ctx context.Context) (*httpcache.Response, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		left := errors.New("the client left")
+		ctx, leave := context.WithCancelCause(t.Context())
+		leave(left)
+		if res, err := f.do(ctx, "k", httpcache.Request{}); !errors.Is(err, left) || res.Status != 0 {
+			t.Errorf("%d, %v", res.Status, err)
+		}
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("too slow"))
+		defer cancel()
+		if res, err := f.do(ctx, "k", httpcache.Request{}); err != nil || res.Outcome != httpcache.Stale {
+			t.Errorf("at its deadline: %s, %v", res.Outcome, err)
+		}
+	})
+}
+
 // A purge during a fetch is not undone by it, and who asks after the purge does not get what was fetched before.
 func TestPurgeDuringFetch(t *testing.T) {
 	for name, purge := range map[string]func(f *fixture){
@@ -550,8 +592,12 @@ func TestPurgeDuringFetch(t *testing.T) {
 			synctest.Wait()
 			version = "new"
 			purge(f)
+			asked := time.Now()
 			if res := f.get(httpcache.Request{}); header(&res).Get("X-Version") != "new" {
 				t.Errorf("%s: after the purge, during the fetch: %v", name, header(&res))
+			}
+			if waited := time.Since(asked); waited != time.Second && name != "own tag" {
+				t.Errorf("%s: waited %v: for the fetch from before the purge too", name, waited)
 			}
 			wait.Wait()
 			res := f.get(httpcache.Request{})
@@ -614,6 +660,17 @@ func TestCostIsWhatTheHeapHolds(t *testing.T) {
 				n, test.size, test.coding, claimed, held, ratio)
 		}
 		runtime.KeepAlive(f)
+	}
+}
+
+func TestSpareCapacityIsNotStored(t *testing.T) {
+	f := start(t)
+	f.fetch = func(context.Context) (*httpcache.Response, error) {
+		return &httpcache.Response{Body: append(make([]byte, 0, 1<<20), body...)}, nil
+	}
+	f.get(httpcache.Request{})
+	if bytes := f.memory.Stats().Bytes; bytes > int64(len(body))+4096 {
+		t.Errorf("a body of %d bytes occupies %d", len(body), bytes)
 	}
 }
 
