@@ -260,18 +260,24 @@ func TestImages(t *testing.T) {
 	}
 }
 
-func get(t *testing.T, s *frameworktest.Server, path string) (*http.Response, string) {
+// got is an answer over HTTP.
+type got struct {
+	status int
+	xcache string
+	body   string
+}
+
+func get(t *testing.T, s *frameworktest.Server, path string) got {
 	t.Helper()
 	resp, err := s.Client.Get(s.URL + path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil {
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(body)
+	return got{resp.StatusCode, resp.Header.Get("X-Cache"), string(body)}
 }
 
 // The example is served, cached by exactly what its handlers read.
@@ -284,9 +290,9 @@ func TestExample(t *testing.T) {
 		"/images/shampoo.svg":                        "<svg",
 	} {
 		for _, xcache := range []string{"MISS", "HIT"} {
-			resp, body := get(t, s, path)
-			if resp.StatusCode != http.StatusOK || resp.Header.Get("X-Cache") != xcache || !strings.Contains(body, want) {
-				t.Errorf("%s: %d, X-Cache %q, %.60q", path, resp.StatusCode, resp.Header.Get("X-Cache"), body)
+			a := get(t, s, path)
+			if a.status != http.StatusOK || a.xcache != xcache || !strings.Contains(a.body, want) {
+				t.Errorf("%s: %d, X-Cache %q, %.60q", path, a.status, a.xcache, a.body)
 			}
 		}
 	}
@@ -296,8 +302,8 @@ func TestExample(t *testing.T) {
 		"/images/nothing.svg":         http.StatusNotFound,
 		"/images/..%2fcatalogue.json": http.StatusNotFound,
 	} {
-		if resp, body := get(t, s, path); resp.StatusCode != want {
-			t.Errorf("%s: %d, want %d: %s", path, resp.StatusCode, want, body)
+		if a := get(t, s, path); a.status != want {
+			t.Errorf("%s: %d, want %d: %s", path, a.status, want, a.body)
 		}
 	}
 }
@@ -329,23 +335,23 @@ handler = "catalog.list"
 path = "/user"
 handler = "user"
 `, name), user, Plugin())
-	if _, body := get(t, s, "/list"); !strings.Contains(body, `"id":"kessa"`) || !strings.Contains(body, `"price":8.9`) {
-		t.Errorf("got %s", body)
+	if a := get(t, s, "/list"); !strings.Contains(a.body, `"id":"kessa"`) || !strings.Contains(a.body, `"price":8.9`) {
+		t.Errorf("got %s", a.body)
 	}
 	write(`{"products": [{"id": "kessa", "name": "Gant kessa"}, {"id": "kessa", "name": "Encore"}]}`)
 	const want = "mine.json:1:54: products[1] (kessa): there is another"
 	if err := s.App.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("reload with a broken file: %v", err)
 	}
-	if _, body := get(t, s, "/user"); body != "1" {
-		t.Errorf("after a reload that failed the other plugin sees %s products", body)
+	if a := get(t, s, "/user"); a.body != "1" {
+		t.Errorf("after a reload that failed the other plugin sees %s products", a.body)
 	}
 	write(`{"products": [{"id": "a", "name": "A"}, {"id": "b", "name": "B"}]}`)
 	if err := s.App.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, body := get(t, s, "/user"); body != "2" {
-		t.Errorf("after a reload the other plugin sees %s products", body)
+	if a := get(t, s, "/user"); a.body != "2" {
+		t.Errorf("after a reload the other plugin sees %s products", a.body)
 	}
 	if _, err := load(Options{File: name + ".nothing"}); err == nil || !strings.Contains(err.Error(), "read catalogue: open ") {
 		t.Errorf("without the file: %v", err)

@@ -112,35 +112,40 @@ func TestQuestionIsChecked(t *testing.T) {
 	}
 }
 
-func get(t *testing.T, s *frameworktest.Server, path string) (*http.Response, string) {
+// got is an answer over HTTP.
+type got struct {
+	status int
+	xcache string
+	body   string
+}
+
+func get(t *testing.T, s *frameworktest.Server, path string) got {
 	t.Helper()
 	resp, err := s.Client.Get(s.URL + path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil {
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(body)
+	return got{resp.StatusCode, resp.Header.Get("X-Cache"), string(body)}
 }
 
 // The example is served, cached by exactly what its handler reads.
 func TestExample(t *testing.T) {
 	s := frameworktest.StartWith(t, framework.PolicyFile("example.toml", nil), Plugin())
 	for _, xcache := range []string{"MISS", "HIT"} {
-		resp, body := get(t, s, "/api/faq?q=livraison&language=fr")
-		if resp.StatusCode != http.StatusOK || resp.Header.Get("X-Cache") != xcache || !strings.Contains(body, "4,90 €") {
-			t.Errorf("%d, X-Cache %q, %s", resp.StatusCode, resp.Header.Get("X-Cache"), body)
+		a := get(t, s, "/api/faq?q=livraison&language=fr")
+		if a.status != http.StatusOK || a.xcache != xcache || !strings.Contains(a.body, "4,90 €") {
+			t.Errorf("%d, X-Cache %q, %s", a.status, a.xcache, a.body)
 		}
 	}
-	if resp, body := get(t, s, "/api/faq?q=livraison&language=en"); !strings.Contains(body, "€4.90") {
-		t.Errorf("%d, %s: the answer in another language", resp.StatusCode, body)
+	if a := get(t, s, "/api/faq?q=livraison&language=en"); !strings.Contains(a.body, "€4.90") {
+		t.Errorf("%d, %s: the answer in another language", a.status, a.body)
 	}
-	resp, body := get(t, s, "/api/faq")
-	if resp.StatusCode != http.StatusBadRequest || !strings.Contains(body, `"success":false`) {
-		t.Errorf("without a question: %d, %s", resp.StatusCode, body)
+	if a := get(t, s, "/api/faq"); a.status != http.StatusBadRequest || !strings.Contains(a.body, `"success":false`) {
+		t.Errorf("without a question: %d, %s", a.status, a.body)
 	}
 }
 
@@ -155,8 +160,8 @@ func TestOwnFile(t *testing.T) {
 	}
 	write(`{"faqs": [{"question": "Un atelier ?", "answer": {"en": "On Fridays."}}]}`)
 	s := frameworktest.Start(t, policy, Plugin())
-	if _, body := get(t, s, "/faq?q=atelier&language=ar"); !strings.Contains(body, `"message":"On Fridays.","language":"en"`) {
-		t.Errorf("got %s", body)
+	if a := get(t, s, "/faq?q=atelier&language=ar"); !strings.Contains(a.body, `"message":"On Fridays.","language":"en"`) {
+		t.Errorf("got %s", a.body)
 	}
 	write(`{"faqs": [{"question": "Un atelier ?"}]}`)
 	const want = "mine.json:1:11: faqs[0] (faq-1): answer is required"

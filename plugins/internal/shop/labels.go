@@ -87,6 +87,9 @@ func (p Property) find(id string) *label {
 	return &list[at]
 }
 
+// maxID is longer than every id, in bytes: longer text is words.
+const maxID = 64
+
 // Understand returns the values that a text names: an id in any spelling ("hair-loss"), or words in any of the languages
 // ("chute de cheveux"); nil when it names none.
 func (p Property) Understand(s string) []string {
@@ -94,9 +97,11 @@ func (p Property) Understand(s string) []string {
 	if p.find(s) != nil {
 		return []string{s}
 	}
-	id := strings.NewReplacer(" ", "_", "-", "_").Replace(text.Fold(s))
-	if p.find(id) != nil {
-		return []string{id}
+	if len(s) <= maxID {
+		id := strings.NewReplacer(" ", "_", "-", "_").Replace(text.Fold(s))
+		if p.find(id) != nil {
+			return []string{id}
+		}
 	}
 	return p.Among(text.Concepts(s))
 }
