@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -121,21 +123,37 @@ func (s *session) reload(ctx context.Context, app *framework.App) {
 	if err == nil || errors.Is(err, framework.ErrStopping) || ctx.Err() != nil {
 		return
 	}
-	why := err.Error() + "\n"
+	why, to := err.Error()+"\n", s.aside(app.Policy())
 	if bad, ok := errors.AsType[*invalidPolicy](err); ok {
-		why = bad.text(s.err)
+		why = bad.text(to)
 	}
-	s.tell("policy not reloaded, the old one goes on:\n%s", why)
+	_, _ = io.WriteString(to, "policy not reloaded, the old one goes on:\n"+why) // when that fails, nobody is left to tell
 }
 
-// announce says on standard error, away from the log, what is served where.
-func (s *session) announce(p *policy.Policy, addr net.Addr) {
-	url := baseURL(p, addr.String())
-	s.tell("%s %s serves %s, %s, at %s\n", s.Name, s.Version, p.File(), routes(p), styled(s.err, bold, url))
-	s.tell("try: curl %s\n", url+firstPath(p))
-	if isTerminal(s.err) {
-		s.tell("Ctrl-C stops it; kill -HUP %d loads the policy again\n", os.Getpid())
+// aside is a stream that no sink of the log writes to, standard error if possible, so that programs can read the log.
+func (s *session) aside(p *policy.Policy) io.Writer {
+	logs := func(kind string) bool {
+		return slices.ContainsFunc(p.Log.Sinks, func(sink policy.LogSink) bool { return sink.Type == kind })
 	}
+	switch {
+	case !logs("stderr"):
+		return s.err
+	case !logs("stdout"):
+		return s.out
+	}
+	return io.Discard
+}
+
+// announce says what is served where.
+func (s *session) announce(p *policy.Policy, addr net.Addr) {
+	url, to := baseURL(p, addr.String()), s.aside(p)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s serves %s, %s, at %s\n", s.Name, s.Version, p.File(), routes(p), styled(to, bold, url))
+	fmt.Fprintf(&b, "try: curl %s\n", url+firstPath(p))
+	if isTerminal(to) {
+		fmt.Fprintf(&b, "Ctrl-C stops it; kill -HUP %d loads the policy again\n", os.Getpid())
+	}
+	_, _ = io.WriteString(to, b.String()) // when that fails, nobody is left to tell
 }
 
 // routes counts a policy's routes in words.
