@@ -16,8 +16,10 @@ import (
 // Bounds of a policy file. 10,000 routes with ten keys each are about 3 MiB.
 const (
 	maxFile  = 8 << 20
-	maxDepth = 32  // tables and arrays within each other
-	maxPath  = 512 // bytes of a dotted path
+	maxDepth = 32      // tables and arrays within each other
+	maxPath  = 512     // bytes of a dotted path
+	maxKeys  = 10_000  // in one table: go-toml compares each with all others
+	maxItems = 100_000 // in one list
 )
 
 // document is a TOML file: its values, and where each of them is written.
@@ -35,7 +37,7 @@ type place struct {
 // parse reads a file. A problem is the first mistake of its syntax.
 func parse(src Source) (*document, *Problem) {
 	text := trimBOM(src.Text)
-	x := &indexer{file: src.Name, text: text, places: map[string]place{}, arrays: map[string]int{}}
+	x := &indexer{file: src.Name, text: text, places: map[string]place{}, arrays: map[string]int{}, keys: map[string]int{}}
 	if len(text) > maxFile {
 		return nil, &Problem{
 			File: src.Name, Line: 1, Col: 1, Kind: kindSyntax,
@@ -78,14 +80,16 @@ type indexer struct {
 	parser unstable.Parser
 	places map[string]place
 	arrays map[string]int // length of each array of tables so far
+	keys   map[string]int // number of keys in each table
 	deep   int            // offset behind the first key that is too deep
+	wide   int            // offset behind the first key that is one too many
 	last   struct{ offset, line, col int }
 }
 
 func (x *indexer) index() *Problem {
 	x.parser.Reset(x.text)
 	table := ""
-	for x.deep == 0 && x.parser.NextExpression() {
+	for x.deep == 0 && x.wide == 0 && x.parser.NextExpression() {
 		switch e := x.parser.Expression(); e.Kind {
 		case unstable.Table, unstable.ArrayTable:
 			table = x.header(e)
@@ -95,6 +99,9 @@ func (x *indexer) index() *Problem {
 	}
 	if x.deep > 0 {
 		return x.syntax(x.deep-1, "the file nests tables and arrays too deeply", "")
+	}
+	if x.wide > 0 {
+		return x.syntax(x.wide-1, fmt.Sprintf("a table has more than %d keys, or a list more than %d items", maxKeys, maxItems), "")
 	}
 	if err := x.parser.Error(); err != nil {
 		var syntax *unstable.ParserError
@@ -112,14 +119,19 @@ func (x *indexer) header(e *unstable.Node) string {
 	path, depth := "", 0
 	for it := e.Key(); it.Next(); depth++ {
 		node, last := it.Node(), it.IsLast()
+		table := path
 		path = join(path, string(node.Data))
-		if x.tooDeep(path, depth, int(node.Raw.Offset)) {
+		if _, known := x.places[path]; !known && x.tooWide(table, node) || x.tooDeep(path, depth, int(node.Raw.Offset)) {
 			return ""
 		}
 		if e.Kind == unstable.ArrayTable && last {
 			x.mark(path, node, node, false)
 			n := x.arrays[path]
 			x.arrays[path] = n + 1
+			if n >= maxItems {
+				x.wide = int(node.Raw.Offset) + 1
+				return ""
+			}
 			path = element(path, n)
 		} else if n := x.arrays[path]; n > 0 {
 			path = element(path, n-1)
@@ -134,6 +146,9 @@ func (x *indexer) keyValue(table string, e *unstable.Node, depth int) {
 	path := table
 	for it := e.Key(); it.Next(); depth++ {
 		node := it.Node()
+		if x.tooWide(path, node) {
+			return
+		}
 		path = join(path, string(node.Data))
 		if x.tooDeep(path, depth, int(node.Raw.Offset)) {
 			return
@@ -165,6 +180,10 @@ func (x *indexer) value(path string, node *unstable.Node, at, depth int) {
 	case unstable.Array:
 		for i, it := 0, node.Children(); it.Next(); i++ {
 			child, offset := it.Node(), at
+			if i >= maxItems {
+				x.wide = offset + 1
+				return
+			}
 			if child.Raw.Length > 0 { // the parser keeps no place of an array within an array
 				offset = int(child.Raw.Offset)
 			}
@@ -179,6 +198,15 @@ func (x *indexer) tooDeep(path string, depth, at int) bool {
 		x.deep = max(x.deep, at+1)
 	}
 	return x.deep > 0
+}
+
+// tooWide counts a key of a table.
+func (x *indexer) tooWide(table string, key *unstable.Node) bool {
+	x.keys[table]++
+	if x.keys[table] > maxKeys {
+		x.wide = int(key.Raw.Offset) + 1
+	}
+	return x.wide > 0
 }
 
 func (x *indexer) mark(path string, key, value *unstable.Node, again bool) {

@@ -271,7 +271,9 @@ func TestOptions(t *testing.T) {
 
 func TestReferences(t *testing.T) {
 	folder := t.TempDir()
-	for name, text := range map[string]string{"secret": "from file\r\n", "lines": "a\nb\n\n", "large": strings.Repeat("x", 65<<10), "binary": "\xff\xfe"} {
+	for name, text := range map[string]string{
+		"secret": "from file\r\n", "lines": "a\nb\n\n", "large": strings.Repeat("x", 65<<10), "binary": "\xff\xfe",
+	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -285,7 +287,8 @@ func TestReferences(t *testing.T) {
 		"${file:lines}":                "a\nb\n",
 		"${file:" + folder + "/lines}": "a\nb\n",
 	} {
-		src := Source{Name: filepath.Join(folder, "p.toml"), Text: []byte("version = 1\nplugins.pay.url = '" + value + "'\nplugins.pay.key = 'x'\n")}
+		text := "version = 1\nplugins.pay.url = '" + value + "'\nplugins.pay.key = 'x'\n"
+		src := Source{Name: filepath.Join(folder, "p.toml"), Text: []byte(text)}
 		p, problems := Load(src, testVocabulary(), Layers{Env: []string{"A=alpha", "B=be$a"}})
 		if problems != nil {
 			t.Errorf("%s: %v", value, problems)
@@ -294,7 +297,8 @@ func TestReferences(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"large", "binary", "missing", "."} {
-		src := Source{Name: filepath.Join(folder, "p.toml"), Text: []byte("version = 1\nserver.admin_token = '${file:" + name + "}'\n")}
+		text := "version = 1\nserver.admin_token = '${file:" + name + "}'\n"
+		src := Source{Name: filepath.Join(folder, "p.toml"), Text: []byte(text)}
 		if _, problems := Load(src, testVocabulary(), Layers{}); len(problems) != 1 || problems[0].Kind != kindReference {
 			t.Errorf("%s: %v", name, problems)
 		}
@@ -369,32 +373,58 @@ headers = { X-Frame-Options = "DENY" }
 }
 
 func TestHash(t *testing.T) {
-	base := load(t, "version = 1\n[server]\nlisten = \":1\"\nadmin_token = \"a\"\n[[routes]]\npath = \"/a\"\nhandler = \"health\"\n", Layers{}).Hash()
+	const server, route = "[server]\nlisten = ':1'\nadmin_token = 'a'\n", "[[routes]]\npath = '/a'\nhandler = 'health'\n"
+	base := load(t, "version = 1\n"+server+route, Layers{}).Hash()
 	if len(base) != 64 {
 		t.Fatalf("hash is %q", base)
 	}
 	for text, same := range map[string]bool{
-		"version = 1\nserver = { admin_token = 'a', listen = ':1' } # other\n[[routes]]\nhandler = \"health\"\n\npath = \"/a\"\n":                                              true,
-		"version = 1\n[server]\nlisten = \":1\"\nadmin_token = \"b\"\n[[routes]]\npath = \"/a\"\nhandler = \"health\"\n":                                                       false,
-		"version = 1\n[server]\nlisten = \":1\"\nadmin_token = \"a\"\n[[routes]]\npath = \"/a\"\nhandler = \"health.live\"\n":                                                  false,
-		"version = 1\n[server]\nlisten = \":1\"\nadmin_token = \"a\"\n[[routes]]\npath = \"/a\"\nhandler = \"health\"\nslow='2s'\n":                                            false,
-		"version = 1\nplugins.catalog.feeds = [{ url = 'a', token = 'b' }]\n[server]\nlisten = \":1\"\nadmin_token = \"a\"\n[[routes]]\npath = \"/a\"\nhandler = \"health\"\n": false,
+		"server = { admin_token = 'a', listen = ':1' } # other\n[[routes]]\nhandler = 'health'\n\npath = \"/a\"\n": true,
+		strings.Replace(server, "'a'", "'b'", 1) + route:                                                           false,
+		server + strings.Replace(route, "health", "health.live", 1):                                                false,
+		server + route + "slow = '2s'\n":                                                                           false,
+		server + route + route[:11] + "path = '/b'\nhandler = 'health'\n":                                          false,
+		"plugins.catalog.feeds = [{ url = 'a', token = 'b' }]\n" + server + route:                                  false,
+		"plugins.catalog.labels = { a = 'b' }\n" + server + route:                                                  false,
+		server + route + "cache = {}\n":                                                                            false,
+		"presets.cache_control = { short = '5m', none = '0s' } # as is\n" + server + route:                         true,
 	} {
-		if got := load(t, text, Layers{}).Hash(); (got == base) != same {
+		if got := load(t, "version = 1\n"+text, Layers{}).Hash(); (got == base) != same {
 			t.Errorf("same hash is %t for\n%s", got == base, text)
 		}
 	}
 }
 
-func TestLargeFile(t *testing.T) {
-	p, problems := Load(Source{Name: "p.toml", Text: make([]byte, maxFile+1)}, testVocabulary(), Layers{})
-	if p != nil || len(problems) != 1 || problems[0].Kind != kindSyntax {
-		t.Errorf("%v", problems)
+func TestLargeFiles(t *testing.T) {
+	numbered := func(n int, format string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
+	for name, test := range map[string]struct {
+		text string
+		line int
+	}{
+		"file":         {strings.Repeat("\n", maxFile+1), 1},
+		"keys":         {"[a]\n" + numbered(maxKeys+1, "k%d = 1\n"), maxKeys + 2},
+		"tables":       {numbered(maxKeys+1, "[t%d]\n"), maxKeys + 1},
+		"list":         {"a = [" + strings.Repeat("1,", maxItems+1) + "]", 1},
+		"list of maps": {strings.Repeat("[[a]]\n", maxItems+1), maxItems + 1},
+	} {
+		p, problems := Load(Source{Name: "p.toml", Text: []byte(test.text)}, testVocabulary(), Layers{})
+		if p != nil || len(problems) != 1 || problems[0].Kind != kindSyntax || problems[0].Line != test.line {
+			t.Errorf("%s: %v", name, problems)
+		}
 	}
 }
 
 func TestProblems(t *testing.T) {
-	problems := Problems{{File: "p.toml", Line: 3, Col: 1, Path: "a.b", Kind: kindUnknownKey, What: "unknown key", Hint: "drop it"}, {File: "env X", Path: "a", Kind: kindEmpty, What: "empty"}}
+	problems := Problems{
+		{File: "p.toml", Line: 3, Col: 1, Path: "a.b", Kind: kindUnknownKey, What: "unknown key", Hint: "drop it"},
+		{File: "env X", Path: "a", Kind: kindEmpty, What: "empty"},
+	}
 	var err error = problems
 	if want := "p.toml:3:1: a.b: unknown key; drop it\nenv X: a: empty"; err.Error() != want {
 		t.Errorf("text is %q", err.Error())
@@ -406,7 +436,8 @@ func TestProblems(t *testing.T) {
 		t.Errorf("JSON is %s, %v", text, err)
 	}
 	var plain strings.Builder
-	if err := problems.WriteText(&plain, Source{Name: "p.toml", Text: []byte("a\n\nb\n")}, false); err != nil || plain.String() != problems.Error()+"\n" {
+	err = problems.WriteText(&plain, Source{Name: "p.toml", Text: []byte("a\n\nb\n")}, false)
+	if err != nil || plain.String() != problems.Error()+"\n" {
 		t.Errorf("without carets: %q, %v", plain.String(), err)
 	}
 }
@@ -477,7 +508,8 @@ func dropLines(t *rapid.T, c testCase, lines []string) []string {
 	for range rapid.IntRange(0, 5).Draw(t, "drops") {
 		i := rapid.IntRange(0, len(dropped)-1).Draw(t, "dropped line")
 		shorter := slices.Delete(slices.Clone(dropped), i, i+1)
-		if _, problems := Load(Source{Name: c.src.Name, Text: []byte(strings.Join(shorter, "\n"))}, testVocabulary(), c.layers); problems == nil && len(shorter) > 0 {
+		src := Source{Name: c.src.Name, Text: []byte(strings.Join(shorter, "\n"))}
+		if _, problems := Load(src, testVocabulary(), c.layers); problems == nil && len(shorter) > 0 {
 			dropped = shorter
 		}
 	}
@@ -522,7 +554,9 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("policy %v with problems %v", p, problems)
 		}
 		lines := strings.Count(string(text), "\n") + 1
-		if !slices.IsSortedFunc(problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col)) }) {
+		if !slices.IsSortedFunc(problems, func(a, b Problem) int {
+			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+		}) {
 			t.Fatalf("problems are not sorted: %v", problems)
 		}
 		for _, problem := range problems {

@@ -37,7 +37,7 @@ type TestRequest struct {
 type TestExpect struct {
 	Status      int               `toml:"status" doc:"Status code." check:"min=100,max=599"`
 	Route       string            `toml:"route" doc:"Path of the route that serves the request, as the policy writes it."`
-	Headers     map[string]string `toml:"headers" doc:"Regular expression for each named header; an empty one wants the header absent."`
+	Headers     map[string]string `toml:"headers" doc:"Regular expression for each named header; empty wants it absent."`
 	JSON        map[string]any    `toml:"json" doc:"Value, or ~ and a regular expression, at each dotted path of the body."`
 	Contains    []string          `toml:"contains" doc:"Texts that the body must hold."`
 	NotContains []string          `toml:"not_contains" doc:"Texts that the body must not hold."`
@@ -85,7 +85,8 @@ func LoadTests(src Source) (*Tests, Problems) {
 
 func (l *loader) checkTest(test *Test, path string) {
 	if test.Request.Path != "" && !strings.HasPrefix(test.Request.Path, "/") {
-		l.problem(path+".request.path", kindBadValue, quote(test.Request.Path)+" does not start with a slash", "write "+quote("/"+test.Request.Path))
+		l.problem(path+".request.path", kindBadValue, quote(test.Request.Path)+" does not start with a slash",
+			"write "+quote("/"+test.Request.Path))
 	}
 	if test.Request.Body != "" && test.Request.JSON != nil {
 		l.problem(path+".request.json", kindBadValue, "a request has one body", "drop body or json")

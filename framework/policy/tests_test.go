@@ -67,22 +67,24 @@ func TestLoadTestsNamesThePolicy(t *testing.T) {
 
 func TestLoadTestsProblems(t *testing.T) {
 	const request = "[[tests]]\nname = 'a'\nrequest.path = '/'\n"
+	const noRegexp, quoteIt = "not a regular expression: missing closing ", "; quote special characters with a backslash"
+	const methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 	for text, want := range map[string]string{
-		"": `x_test.toml:1:1: tests is required; write tests = … (The tests, run in the order in which they are written)`,
-		"[[tests]]\nname = ''\nexpect = {}": `x_test.toml:1:3: tests[0]: request is required; write request = { … } (What is asked)
-x_test.toml:2:8: tests[0].name: must not be empty`,
-		"tests = []":                                                  "x_test.toml:1:9: tests: must not be empty",
-		request + "expect = { statsu = 200 }":                         `x_test.toml:4:12: tests[0].expect.statsu: unknown key; did you mean "status"?`,
-		request + "expect = { status = 20 }":                          "x_test.toml:4:21: tests[0].expect.status: 20 is out of range; use 100 to 599",
-		request + "expect = { headers = { A = '(' } }":                "x_test.toml:4:28: tests[0].expect.headers.A: not a regular expression: missing closing ): `(`; quote special characters with a backslash",
-		request + "expect = { json = { 'a.b' = '~[', c = '[' } }":     "x_test.toml:4:29: tests[0].expect.json.\"a.b\": not a regular expression: missing closing ]: `[`; quote special characters with a backslash",
-		request + "request.method = 'CONNECT'\nexpect = {}":           "x_test.toml:4:18: tests[0].request.method: \"CONNECT\" is not one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-		request + "request.body = 'a'\nrequest.json = 1\nexpect = {}": "x_test.toml:5:16: tests[0].request.json: a request has one body; drop body or json",
-		"[[tests]]\nname = 'a'\nrequest.path = 'a'\nexpect = {}":      `x_test.toml:3:16: tests[0].request.path: "a" does not start with a slash; write "/a"`,
-		"tests = 1 =": `x_test.toml:1:11: syntax: expected newline but got U+003D '='`,
+		"": "1:1: tests is required; write tests = … (The tests, run in the order in which they are written)",
+		"[[tests]]\nname = ''\nexpect = {}": "1:3: tests[0]: request is required; write request = { … } (What is asked)\n" +
+			"x_test.toml:2:8: tests[0].name: must not be empty",
+		"tests = []":                                                  "1:9: tests: must not be empty",
+		request + "expect = { statsu = 200 }":                         `4:12: tests[0].expect.statsu: unknown key; did you mean "status"?`,
+		request + "expect = { status = 20 }":                          "4:21: tests[0].expect.status: 20 is out of range; use 100 to 599",
+		request + "expect.headers = { A = '(' }":                      "4:24: tests[0].expect.headers.A: " + noRegexp + "): `(`" + quoteIt,
+		request + "expect.json = { 'a.b' = '~[' }":                    "4:25: tests[0].expect.json.\"a.b\": " + noRegexp + "]: `[`" + quoteIt,
+		request + "request.method = 'X'\nexpect={}":                   "4:18: tests[0].request.method: \"X\" is not one of " + methods,
+		request + "request.body = 'a'\nrequest.json = 1\nexpect = {}": "5:16: tests[0].request.json: a request has one body; drop body or json",
+		"[[tests]]\nname = 'a'\nrequest.path = 'a'\nexpect = {}":      `3:16: tests[0].request.path: "a" does not start with a slash; write "/a"`,
+		"tests = 1 =": `1:11: syntax: expected newline but got U+003D '='`,
 	} {
 		tests, problems := LoadTests(Source{Name: "x_test.toml", Text: []byte(text)})
-		if tests != nil || problems.Error() != want {
+		if tests != nil || problems.Error() != "x_test.toml:"+want {
 			t.Errorf("%q has problems:\n%v\nwant:\n%s", text, problems, want)
 		}
 	}
@@ -93,7 +95,8 @@ x_test.toml:2:8: tests[0].name: must not be empty`,
 }
 
 func TestExplanationAsJSON(t *testing.T) {
-	p := load(t, "version = 1\nplugins.pay.key = '"+hush+"'\n[[routes]]\npath = '/pay/:id'\nhandler = 'pay'\ncache = { ttl = '1m' }\n", Layers{})
+	options := "version = 1\nplugins.pay.key = '" + hush + "'\n"
+	p := load(t, options+"[[routes]]\npath = '/pay/:id'\nhandler = 'pay'\ncache = { ttl = '1m' }\n", Layers{})
 	text, err := json.Marshal(p.Explain("GET", "/pay/7", []string{"recover"}))
 	if err != nil || strings.Contains(string(text), hush) {
 		t.Fatalf("%s, %v", text, err)
@@ -106,7 +109,8 @@ func TestExplanationAsJSON(t *testing.T) {
 		t.Errorf("read back: %+v", e)
 	}
 	if e.Route != "GET /pay/:id" || e.Place != "test.toml:3:3" || !e.Cached || e.Plugin != "pay" || e.Options[0].Value != hiddenText ||
-		!reflect.DeepEqual(e.Params, []Param{{"id", "7"}}) || !reflect.DeepEqual(e.CacheKey, []KeyPart{{Part: "method", Value: "GET"}, {Part: "path", Value: "/pay/7"}}) {
+		!reflect.DeepEqual(e.Params, []Param{{"id", "7"}}) ||
+		!reflect.DeepEqual(e.CacheKey, []KeyPart{{Part: "method", Value: "GET"}, {Part: "path", Value: "/pay/7"}}) {
 		t.Errorf("explanation is %+v", e)
 	}
 	if e := p.Explain("POST", "/pay/7", nil); e.Index != -1 || e.Route != "" || len(e.Allow) != 3 {
