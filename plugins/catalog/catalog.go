@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/innatural/chatbot/framework"
@@ -44,7 +45,12 @@ func Plugin() framework.Plugin {
 }
 
 //go:embed data/catalogue.json
-var builtIn []byte
+var builtInFile []byte
+
+// builtIn is the built-in catalogue, loaded once: it is immutable, and reloads need not wait for it.
+var builtIn = sync.OnceValues(func() (*shop.Catalogue, error) {
+	return shop.LoadCatalogue("catalogue.json", builtInFile)
+})
 
 //go:embed data/images/*.svg
 var images embed.FS
@@ -60,7 +66,7 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 
 func load(o Options) (*shop.Catalogue, error) {
 	if o.File == "" {
-		return shop.LoadCatalogue("catalogue.json", builtIn)
+		return builtIn()
 	}
 	data, err := shop.ReadFile(o.File)
 	if err != nil {

@@ -12,22 +12,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/framework/frameworktest"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 )
-
-// builtInHandlers are those of the built-in catalogue.
-var builtInHandlers = sync.OnceValues(func() (framework.Handlers, error) {
-	c, err := load(Options{})
-	if err != nil {
-		return nil, err
-	}
-	return handlers(c)
-})
 
 // answer is any answer of the plugin.
 type answer struct {
@@ -41,7 +31,11 @@ type answer struct {
 // ask calls a handler. It returns the answer, or the status and the fields that are wrong.
 func ask(t *testing.T, handler string, req *framework.Request) (a answer, status int, wrong []string) {
 	t.Helper()
-	h, err := builtInHandlers()
+	c, err := load(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := handlers(c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/innatural/chatbot/framework"
@@ -34,7 +35,10 @@ func Plugin() framework.Plugin {
 }
 
 //go:embed data/faq.json
-var builtIn []byte
+var builtInFile []byte
+
+// builtIn is the built-in FAQ, loaded once: it is immutable, and reloads need not wait for it.
+var builtIn = sync.OnceValues(func() (*shop.FAQ, error) { return shop.LoadFAQ("faq.json", builtInFile) })
 
 func build(h *framework.Host, o Options) (framework.Handlers, error) {
 	f, err := load(o)
@@ -47,7 +51,7 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 
 func load(o Options) (*shop.FAQ, error) {
 	if o.File == "" {
-		return shop.LoadFAQ("faq.json", builtIn)
+		return builtIn()
 	}
 	data, err := shop.ReadFile(o.File)
 	if err != nil {

@@ -10,20 +10,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/framework/frameworktest"
-	"github.com/innatural/chatbot/plugins/internal/shop"
 )
-
-var builtInFAQ = sync.OnceValues(func() (*shop.FAQ, error) { return load(Options{}) })
 
 // ask calls the handler. It returns the answer, or the status and the fields that are wrong.
 func ask(t *testing.T, query string) (a answer, status int, wrong string) {
 	t.Helper()
-	f, err := builtInFAQ()
+	f, err := load(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
