@@ -1,0 +1,239 @@
+package widget_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/frameworktest"
+	"github.com/innatural/chatbot/plugins/widget"
+)
+
+// policyWith serves the page with options, written from line 4.
+func policyWith(options string) string {
+	return `
+version = 1
+[plugins.widget]
+` + options + `
+[[routes]]
+path = "/"
+handler = "widget"
+cache = { ttl = "1h" }
+`
+}
+
+func start(t *testing.T, options string) *frameworktest.Server {
+	t.Helper()
+	return frameworktest.Start(t, policyWith(options), widget.Plugin())
+}
+
+// get serves the page with options and returns its answer to a GET of /.
+func get(t *testing.T, options string) (*http.Response, string) {
+	t.Helper()
+	return fetch(t, start(t, options))
+}
+
+func fetch(t *testing.T, s *frameworktest.Server, header ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := s.Client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+// inline returns what stands in the page's only element of a kind that has no attributes.
+func inline(t *testing.T, page, element string) string {
+	t.Helper()
+	all := regexp.MustCompile(`(?s)<`+element+`>(.*?)</`+element+`>`).FindAllStringSubmatch(page, -1)
+	if len(all) != 1 {
+		t.Fatalf("the page has %d <%s>, want 1", len(all), element)
+	}
+	return all[0][1]
+}
+
+func TestThePageIsServedWithItsOwnHashesAndNothingUnsafe(t *testing.T) {
+	res, page := get(t, "")
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Fatalf("got %d %s", res.StatusCode, res.Header.Get("Content-Type"))
+	}
+	csp := res.Header.Get("Content-Security-Policy")
+	for _, element := range []string{"script", "style"} {
+		sum := sha256.Sum256([]byte(inline(t, page, element)))
+		if want := element + "-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(csp, want+";") {
+			t.Errorf("the policy lacks %s:\n%s", want, csp)
+		}
+	}
+	for _, want := range []string{
+		"default-src 'none'", "img-src 'self' data:;", "connect-src 'self'", "base-uri 'none'", "frame-ancestors 'none'",
+		"require-trusted-types-for 'script'",
+	} {
+		if !strings.Contains(csp, want) {
+			t.Errorf("the policy lacks %s:\n%s", want, csp)
+		}
+	}
+	if strings.Contains(csp, "unsafe") {
+		t.Errorf("unsafe: %s", csp)
+	}
+	if got := res.Header.Get("X-Frame-Options"); got != "DENY" {
+		t.Errorf("X-Frame-Options: %q", got)
+	}
+	if got := res.Header.Get("Referrer-Policy"); got != "strict-origin-when-cross-origin" {
+		t.Errorf("Referrer-Policy: %q", got)
+	}
+}
+
+func TestAnUnchangedPageIsNotSentAgain(t *testing.T) {
+	s := start(t, "")
+	first, _ := fetch(t, s)
+	second, body := fetch(t, s, "If-None-Match", first.Header.Get("ETag"))
+	if second.StatusCode != http.StatusNotModified || body != "" {
+		t.Fatalf("got %d and %d bytes for ETag %q", second.StatusCode, len(body), first.Header.Get("ETag"))
+	}
+}
+
+func TestOptionsReachThePageAndItsHeaders(t *testing.T) {
+	t.Run("title and language", func(t *testing.T) {
+		_, page := get(t, `title = "Olive & <b>Argan</b>"`+"\n"+`language = "ar"`)
+		for _, want := range []string{"<title>Olive &amp; &lt;b&gt;Argan&lt;/b&gt;</title>", `<html lang="ar"`} {
+			if !strings.Contains(page, want) {
+				t.Errorf("the page lacks %s", want)
+			}
+		}
+	})
+	for _, tt := range []struct{ name, options, csp, frame string }{
+		{"own frames", `frame_ancestors = ["self"]`, "frame-ancestors 'self';", "SAMEORIGIN"},
+		{
+			"frames of others", `frame_ancestors = ["self", "https://www.shop.example"]`,
+			"frame-ancestors 'self' https://www.shop.example;", "",
+		},
+		{
+			"pictures of others", `image_origins = ["https://cdn.shop.example:8443"]`,
+			"img-src 'self' data: https://cdn.shop.example:8443;", "DENY",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			res, _ := get(t, tt.options)
+			if csp := res.Header.Get("Content-Security-Policy"); !strings.Contains(csp, tt.csp) {
+				t.Errorf("the policy lacks %s:\n%s", tt.csp, csp)
+			}
+			if got := res.Header.Get("X-Frame-Options"); got != tt.frame {
+				t.Errorf("X-Frame-Options: %q, want %q", got, tt.frame)
+			}
+		})
+	}
+}
+
+func TestOptionsThatCouldOpenThePolicyAreRefused(t *testing.T) {
+	for _, tt := range []struct{ option, want string }{
+		{`frame_ancestors = ["*"]`, `frame_ancestors: "*" is not an origin`},
+		{`frame_ancestors = ["https://a.example; script-src *"]`, "is not an origin"},
+		{`image_origins = ["https://a.example/path"]`, `image_origins: "https://a.example/path" is not an origin`},
+		{`image_origins = ["'unsafe-inline'"]`, "is not an origin"},
+		{`title = ""`, "title"},
+		{`language = "de"`, "language"},
+	} {
+		t.Run(tt.option, func(t *testing.T) {
+			load := framework.PolicyText("shop.toml", policyWith(tt.option))
+			_, err := framework.New(framework.Config{Policy: load, Plugins: []framework.Plugin{widget.Plugin()}, Stdout: io.Discard})
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "shop.toml:4:") {
+				t.Fatalf("got %v, want a problem at shop.toml:4 with %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestThePageKeepsItsRules(t *testing.T) {
+	_, page := get(t, "")
+	script, style := inline(t, page, "script"), inline(t, page, "style")
+	for _, tt := range []struct {
+		rule, text string
+		forbidden  *regexp.Regexp
+	}{
+		{
+			"text never becomes HTML", script,
+			regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|DOMParser`),
+		},
+		{"no handler or style in an attribute", page, regexp.MustCompile(`<[^>]* (on[a-z]+|style)=`)},
+		{
+			"nothing comes from another server", strings.ReplaceAll(page, "http://www.w3.org/2000/svg", ""),
+			regexp.MustCompile(`https?://[a-z0-9]|@import|<script src|<link rel="stylesheet`),
+		},
+		{
+			"both directions share one layout", style,
+			regexp.MustCompile(`[;{ ](margin|padding|border|inset)?-?(left|right)( *:|-radius)|text-align: *(left|right)|float:`),
+		},
+	} {
+		if found := tt.forbidden.FindString(tt.text); found != "" {
+			t.Errorf("%s: found %q", tt.rule, found)
+		}
+	}
+}
+
+func TestEveryTextExistsInEveryLanguage(t *testing.T) {
+	_, page := get(t, "")
+	found := regexp.MustCompile(`(?s)<script type="application/json" id="strings">(.*?)</script>`).FindStringSubmatch(page)
+	if found == nil {
+		t.Fatal("the page has no texts")
+	}
+	var texts map[string]map[string]string
+	if err := json.Unmarshal([]byte(found[1]), &texts); err != nil {
+		t.Fatal(err)
+	}
+	if got := slices.Sorted(maps.Keys(texts)); !slices.Equal(got, []string{"ar", "en", "fr"}) {
+		t.Fatalf("languages: %v", got)
+	}
+	placeholder := regexp.MustCompile(`\{\w+\}`)
+	for language, own := range texts {
+		for key, french := range texts["fr"] {
+			if own[key] == "" {
+				t.Errorf("%s lacks %s", language, key)
+			}
+			want, got := placeholder.FindAllString(french, -1), placeholder.FindAllString(own[key], -1)
+			slices.Sort(want)
+			if slices.Sort(got); !slices.Equal(got, want) {
+				t.Errorf("%s: %s has %v, want %v", language, key, got, want)
+			}
+		}
+		if len(own) != len(texts["fr"]) {
+			t.Errorf("%s has %d texts, fr %d", language, len(own), len(texts["fr"]))
+		}
+	}
+	for _, use := range regexp.MustCompile(`\bt\("(\w+)"|data-(?:text|label|placeholder)="(\w+)"`).FindAllStringSubmatch(page, -1) {
+		if key := use[1] + use[2]; texts["fr"][key] == "" {
+			t.Errorf("the page uses the text %q, which does not exist", key)
+		}
+	}
+}
+
+func TestTheExampleServesThePage(t *testing.T) {
+	example, err := os.ReadFile("example.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := frameworktest.Start(t, string(example), widget.Plugin())
+	if res, _ := fetch(t, s); res.StatusCode != http.StatusOK {
+		t.Fatalf("got %d", res.StatusCode)
+	}
+}
