@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
 	"github.com/innatural/chatbot/framework/cache"
@@ -221,9 +222,12 @@ func (a *App) retire(g *generation) {
 	})
 }
 
-// Handler returns the app as a fasthttp handler, for embedding in a server of one's own. That server must allow streamed
-// answers (no WriteTimeout below theirs).
-func (a *App) Handler() fasthttp.RequestHandler { return a.serve }
+// Handle serves a request of a Fiber app: host.Use(app.Handle) embeds the app in a Fiber program, whose own routes and
+// middleware come before it as they are written.
+func (a *App) Handle(c *fiber.Ctx) error {
+	a.serve(c.Context())
+	return nil
+}
 
 // serve hands a request to the current generation.
 func (a *App) serve(ctx *fasthttp.RequestCtx) {
@@ -325,7 +329,7 @@ func (a *App) stopServer() error {
 	return nil
 }
 
-// Close closes the app's generations and what they share. Serve and Run call it; an app that only lends its Handler, or that
+// Close closes the app's generations and what they share. Serve and Run call it; an app that only lends its Handle, or that
 // was never served, is closed by its owner, after its last request.
 func (a *App) Close() (err error) {
 	a.closeOnce.Do(func() {

@@ -18,25 +18,29 @@ const flightMargin = time.Second
 type routeCache struct {
 	rule   httpcache.Rule
 	inputs Inputs
+	view   view
 	host   bool
+	scope  string // of the policy and the data, once every plugin is built
 }
 
 func newRouteCache(rt *route) *routeCache {
 	c, g := rt.policy.Cache, rt.gen
+	inputs := Inputs{Query: c.Query, Headers: c.Headers, Cookies: c.Cookies}
 	return &routeCache{
 		rule: httpcache.Rule{
 			TTL: c.TTL.D(), StaleWhileRevalidate: c.StaleWhileRevalidate.D(), StaleIfError: c.StaleIfError.D(),
 			Timeout: rt.policy.Timeout.D() + flightMargin, MaxEntry: int(g.policy.Cache.MaxEntry), Tags: c.Tags,
 			Encoder: rt.encoder,
 		},
-		inputs: Inputs{Query: c.Query, Headers: c.Headers, Cookies: c.Cookies},
+		inputs: inputs,
+		view:   view{inputs: inputs, undeclared: rt.metrics.UndeclaredReads.Inc},
 		host:   c.Host,
 	}
 }
 
 // key is what the answer to a view of a request depends on.
 func (c *routeCache) key(r *Request, host string) *httpcache.Key {
-	k := &httpcache.Key{Method: r.method, Path: r.path}
+	k := &httpcache.Key{Scope: c.scope, Method: r.method, Path: r.path}
 	if c.host {
 		k.Host = host
 	}
@@ -77,13 +81,13 @@ func CacheKey(r *policy.Route, req *Request) string {
 // cached answers from the cache, or with what the handler makes for everybody who waits for the same key.
 func (x *exchange) cached() (*Response, error) {
 	c := x.route.cache
-	if c == nil || !x.http.IsGet() && !x.http.IsHead() {
+	if c == nil || x.method != http.MethodGet && x.method != http.MethodHead {
 		return nil, nil
 	}
 	view := x.view(c)
 	ctx, cancel := context.WithTimeoutCause(x.context(), x.route.policy.Timeout.D()-time.Since(x.start), ErrTimeout)
 	defer cancel()
-	result, err := x.app().responses.Do(ctx, c.key(view, string(x.http.Host())).String(), &c.rule, x.conditions(),
+	result, err := x.app().responses.Do(ctx, c.key(&view, string(x.http.Host())).String(), &c.rule, x.conditions(),
 		func(ctx context.Context) (*httpcache.Response, error) { return x.route.fetch(ctx, view) })
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -100,7 +104,7 @@ func (x *exchange) cached() (*Response, error) {
 var emptyResponse = &Response{}
 
 // fetch runs the handler for the cache. It may outlive the request that caused it.
-func (rt *route) fetch(ctx context.Context, view *Request) (*httpcache.Response, error) {
+func (rt *route) fetch(ctx context.Context, view Request) (*httpcache.Response, error) {
 	c, err := rt.gen.app.start(ctx, rt, view)
 	if err != nil {
 		return nil, err
@@ -114,16 +118,11 @@ func (rt *route) fetch(ctx context.Context, view *Request) (*httpcache.Response,
 }
 
 // view copies what a handler of a cached route may read: the declared inputs and nothing else.
-func (x *exchange) view(c *routeCache) *Request {
+func (x *exchange) view(c *routeCache) Request {
 	h := &x.http.Request.Header
-	path, query := splitTarget(h.RequestURI())
-	v := &Request{
-		method: http.MethodGet, path: string(path),
-		view: &view{inputs: c.inputs, undeclared: func(string, string) { x.route.metrics.UndeclaredReads.Inc() }},
-	}
-	v.copyParams(x.params)
-	if len(query) > 0 {
-		v.query = declaredQuery(string(query), c.inputs.Query)
+	v := Request{method: http.MethodGet, path: x.path, params: x.params, view: &c.view}
+	if x.query != "" {
+		v.query = declaredQuery(x.query, c.inputs.Query)
 	}
 	for _, name := range c.inputs.Headers {
 		for _, value := range h.PeekAll(name) {
@@ -168,7 +167,7 @@ func (x *exchange) conditions() *httpcache.Request {
 		return b.String()
 	}
 	return &httpcache.Request{
-		Method:          string(h.Method()),
+		Method:          x.method,
 		AcceptEncoding:  joined("Accept-Encoding"),
 		IfModifiedSince: joined("If-Modified-Since"),
 		IfNoneMatch:     joined("If-None-Match"),
@@ -178,10 +177,10 @@ func (x *exchange) conditions() *httpcache.Request {
 	}
 }
 
-// newEncoder returns the compressor of a route, or nil.
-func newEncoder(p *policy.Policy, compress bool) (*encoding.Encoder, error) {
-	if !p.Compression.Enabled || !compress {
+// newEncoder returns the compressor of a policy, or nil when it wants none.
+func newEncoder(c policy.Compression) (*encoding.Encoder, error) {
+	if !c.Enabled {
 		return nil, nil
 	}
-	return encoding.New(p.Compression.Level, int(p.Compression.MinSize), p.Compression.Encodings)
+	return encoding.New(c.Level, int(c.MinSize), c.Encodings)
 }

@@ -11,15 +11,26 @@ import (
 )
 
 // call is one run of a handler, on its own goroutine, on its own copy of the request. The goroutine that serves the
-// connection waits for it no longer than the route allows: past that the call is abandoned, and its result goes nowhere.
+// connection waits for it no longer than the route allows: past that the call is abandoned, and its result goes nowhere. It is
+// the handler's context too: the deadline is told without a timer of its own.
 type call struct {
-	app     *App
-	route   *route
-	req     *Request
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	results chan result
-	state   atomic.Int32
+	context.Context
+	cancel   context.CancelCauseFunc
+	deadline time.Time // zero for a stream, whose first piece is timed
+	app      *App
+	route    *route
+	req      Request
+	result   result        // set before answered
+	answered chan struct{} // takes one
+	state    atomic.Int32
+}
+
+// Deadline implements context.Context.
+func (c *call) Deadline() (time.Time, bool) {
+	if parent, ok := c.Context.Deadline(); ok && (c.deadline.IsZero() || parent.Before(c.deadline)) {
+		return parent, true
+	}
+	return c.deadline, !c.deadline.IsZero()
 }
 
 // States of a call. Only the first change from running counts.
@@ -36,32 +47,17 @@ type result struct {
 	err      error
 }
 
-// callContext carries what log lines need, and the deadline, without the cost of a timer of its own.
-type callContext struct {
-	context.Context
-	deadline time.Time
-}
-
-func (c *callContext) Deadline() (time.Time, bool) {
-	if parent, ok := c.Context.Deadline(); ok && (c.deadline.IsZero() || parent.Before(c.deadline)) {
-		return parent, true
-	}
-	return c.deadline, !c.deadline.IsZero()
-}
-
 // start runs the route's handler. It refuses when too many abandoned handlers still run.
-func (a *App) start(ctx context.Context, rt *route, req *Request) (*call, error) {
+func (a *App) start(ctx context.Context, rt *route, req Request) (*call, error) {
 	if a.abandoned.Load() >= int64(rt.gen.policy.Server.MaxAbandoned) {
 		a.rejected.With("abandoned").Inc()
 		return nil, errBusy
 	}
-	c := &call{app: a, route: rt, req: req, results: make(chan result, 1)}
-	c.ctx, c.cancel = context.WithCancelCause(ctx)
-	cc := &callContext{Context: c.ctx}
+	c := &call{app: a, route: rt, req: req, answered: make(chan struct{}, 1)}
+	c.Context, c.cancel = context.WithCancelCause(ctx)
 	if !rt.info.Stream {
-		cc.deadline = time.Now().Add(rt.policy.Timeout.D())
+		c.deadline = time.Now().Add(rt.policy.Timeout.D())
 	}
-	c.ctx = cc
 	rt.gen.hold()
 	go c.run()
 	return c, nil
@@ -72,18 +68,23 @@ func (c *call) run() {
 	defer c.finish()
 	response, err := c.handle()
 	if err != nil || response.Stream == nil {
-		c.results <- result{response: response, err: err}
+		c.answer(result{response: response, err: err})
 		return
 	}
 	s := newStream()
-	c.results <- result{response: response, stream: s}
+	c.answer(result{response: response, stream: s})
 	s.ended <- c.stream(response, s)
+}
+
+func (c *call) answer(r result) {
+	c.result = r
+	c.answered <- struct{}{}
 }
 
 // handle runs the handler and turns a panic into an error.
 func (c *call) handle() (response *Response, err error) {
 	defer c.caught(&err)
-	response, err = c.route.handler(c.ctx, c.req)
+	response, err = c.route.handler(c, &c.req)
 	if err == nil && response == nil {
 		err = fmt.Errorf("handler %s returned neither an answer nor an error", c.route.policy.Handler)
 	}
@@ -92,7 +93,7 @@ func (c *call) handle() (response *Response, err error) {
 
 func (c *call) stream(response *Response, s *Stream) (err error) {
 	defer c.caught(&err)
-	return response.Stream(c.ctx, s)
+	return response.Stream(c, s)
 }
 
 // caught turns a panic into an error. It is deferred directly.
@@ -100,7 +101,7 @@ func (c *call) caught(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("handler panicked: %v", p)
 		c.route.metrics.Panics.Inc()
-		c.route.gen.log.ErrorContext(c.ctx, "Handler panicked", "route", c.route.policy.Path, "panic", fmt.Sprint(p),
+		c.route.gen.log.ErrorContext(c, "Handler panicked", "route", c.route.policy.Path, "panic", fmt.Sprint(p),
 			"stack", string(debug.Stack()))
 	}
 }
@@ -136,16 +137,16 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 	defer timers.Put(timer)
 	timer.Reset(min(watchDelay, time.Until(deadline)))
 	defer timer.Stop()
-	results := c.results
+	answered := c.answered
 	var pieces chan []byte
 	var ended chan error
 	for {
 		select {
-		case r = <-results:
-			if r.stream == nil {
+		case <-answered:
+			if r = c.result; r.stream == nil {
 				return r, nil, stop, r.err
 			}
-			results, pieces, ended = nil, r.stream.pieces, r.stream.ended
+			answered, pieces, ended = nil, r.stream.pieces, r.stream.ended
 		case first = <-pieces:
 			if conn != nil {
 				stop = watch(conn, func() { c.cancel(ErrClientGone) })
@@ -154,11 +155,12 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 		case err = <-ended:
 			r.stream.ended <- err // for whoever carries the stream
 			return r, nil, stop, err
-		case <-c.ctx.Done():
-			cause := context.Cause(c.ctx)
+		case <-c.Done():
+			cause := context.Cause(c)
 			if cause == context.Canceled { //nolint:errorlint // the call has ended: its answer is there, and so is its stream's end
-				if results != nil {
-					r = <-results
+				if answered != nil {
+					<-answered
+					r = c.result
 				}
 				if r.stream == nil {
 					return r, nil, stop, r.err

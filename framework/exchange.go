@@ -21,10 +21,13 @@ import (
 type exchange struct {
 	http   *fasthttp.RequestCtx
 	route  *route
+	method string
+	path   string // raw
+	query  string // raw
 	params []policy.Param
 	start  time.Time
-	id     string
-	trace  string // trace id of the caller's trace context, or ""
+	ctx    context.Context // once somebody needs it
+	about  telemetry.Request
 
 	limit           limit.Decision
 	releaseInFlight func()
@@ -33,21 +36,31 @@ type exchange struct {
 	stopWatch       func()
 }
 
-func newExchange(ctx *fasthttp.RequestCtx, rt *route) *exchange {
-	rt.gen.app.active.Add(1)
+// newExchange begins an exchange whose route is not known yet.
+func newExchange(ctx *fasthttp.RequestCtx, g *generation) *exchange {
+	g.app.active.Add(1)
 	ctx.Response.Header.DisableNormalizing() // names go out as they are written here
-	return &exchange{
-		http: ctx, route: rt, start: time.Now(),
-		id:    requestID(ctx.Request.Header.Peek("X-Request-Id")),
-		trace: telemetry.TraceID(string(ctx.Request.Header.Peek("Traceparent"))),
+	h := &ctx.Request.Header
+	x := &exchange{http: ctx, route: g.fallback, start: time.Now(), method: methodOf(h.Method())}
+	var fresh [32]byte
+	target, id := h.RequestURI(), requestID(h.Peek("X-Request-Id"), &fresh)
+	c := copier{buf: make([]byte, 0, len(target)+len(id))}
+	x.path, x.query = splitTarget(c.copy(target))
+	x.about.ID = c.copy(id)
+	if parent := h.Peek("Traceparent"); len(parent) > 0 {
+		x.about.TraceID = telemetry.TraceID(string(parent))
 	}
+	return x
 }
 
 func (x *exchange) app() *App { return x.route.gen.app }
 
 // context returns the parent of a handler's context. It carries what log lines need.
 func (x *exchange) context() context.Context {
-	return telemetry.WithRequest(x.route.gen.ctx, x.id, x.trace)
+	if x.ctx == nil {
+		x.ctx = telemetry.WithRequest(x.route.gen.ctx, &x.about)
+	}
+	return x.ctx
 }
 
 func (x *exchange) client() netip.Addr {
@@ -56,23 +69,21 @@ func (x *exchange) client() netip.Addr {
 }
 
 // snapshot copies the request, so that nothing of it is shared with the server's buffers.
-func (x *exchange) snapshot() *Request {
+func (x *exchange) snapshot() Request {
 	h := &x.http.Request.Header
-	size, n := len(h.Method())+len(h.RequestURI()), 0
+	size, n := 0, 0
 	for name, value := range h.All() {
 		size += len(name) + len(value)
 		n++
 	}
 	c := copier{buf: make([]byte, 0, size)}
-	path, query := splitTarget(h.RequestURI())
-	r := &Request{
-		method: c.copy(h.Method()), path: c.copy(path), query: c.copy(query),
-		headers: make([]field, 0, n), id: x.id, client: x.client(),
+	r := Request{
+		method: x.method, path: x.path, query: x.query, params: x.params,
+		headers: make([]field, 0, n), id: x.about.ID, client: x.client(),
 	}
 	for name, value := range h.All() {
 		r.headers = append(r.headers, field{c.copy(name), c.copy(value)})
 	}
-	r.copyParams(x.params)
 	if body := x.http.Request.Body(); len(body) > 0 {
 		r.body = append([]byte(nil), body...)
 	}
@@ -96,27 +107,24 @@ func (x *exchange) finish(response *Response, err error) {
 			header.Set(fasthttp.HeaderCacheControl, "no-cache")
 		}
 	case x.stream != nil:
-		x.http.SetStatusCode(cmp.Or(response.Status, http.StatusOK))
-		for name, values := range response.Header {
-			for _, value := range values {
-				header.Add(name, value)
-			}
-		}
+		x.writeAsIs(response)
 	default:
-		result := httpcache.Finish(x.conditions(), x.prepared(response), rt.encoder)
-		x.writeResult(&result)
+		x.writeUncached(response)
 	}
 	for _, f := range rt.headers {
 		header.Set(f.name, f.value)
 	}
-	rt.cors.set(header, string(x.http.Request.Header.Peek(fasthttp.HeaderOrigin)))
+	if len(rt.cors.policy.Origins) > 0 {
+		rt.cors.set(header, string(x.http.Request.Header.Peek(fasthttp.HeaderOrigin)))
+	}
 	if rt.limiter != nil && x.limit.Limit > 0 {
 		limitHeaders(header, x.limit)
 	}
-	header.Set("X-Request-Id", x.id)
+	header.Set("X-Request-Id", x.about.ID)
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-DNS-Prefetch-Control", "on")
-	header.Set("X-Response-Time", responseTime(time.Since(x.start)))
+	var space [24]byte
+	header.SetBytesV("X-Response-Time", appendMilliseconds(space[:0], time.Since(x.start)))
 	if x.stream == nil {
 		x.done(len(x.http.Response.Body()), failure)
 		return
@@ -135,26 +143,47 @@ func (x *exchange) finish(response *Response, err error) {
 
 // failed turns an error into the answer that its client expects.
 func (x *exchange) failed(err error) *Response {
-	path, _ := splitTarget(x.http.Request.Header.RequestURI())
-	form := errorFormOf(string(path), string(x.http.Request.Header.Peek(fasthttp.HeaderAccept)))
-	return errorResponse(asError(err), form, x.id, x.start)
+	form := errorFormOf(x.path, string(x.http.Request.Header.Peek(fasthttp.HeaderAccept)))
+	return errorResponse(asError(err), form, x.about.ID, x.start)
 }
 
-// prepared adds to an answer that is not cached what caches downstream may do with it. The handler may use its answer again,
-// so it is not changed.
-func (x *exchange) prepared(r *Response) *httpcache.Response {
-	h := r.Header.Clone()
+// writeUncached writes an answer that is not stored here, and what caches downstream may do with it. Only one that can be
+// compressed or validated is worth preparing for that.
+func (x *exchange) writeUncached(r *Response) {
+	rt, control := x.route, r.Header.Get("Cache-Control")
+	ok := r.Status == 0 || r.Status == http.StatusOK
+	switch {
+	case ok && rt.cacheControl != "":
+		control = rt.cacheControl
+	case control == "":
+		control = "no-store"
+	}
+	reads := x.method == http.MethodGet || x.method == http.MethodHead
+	validate := ok && reads && control != "no-store"
+	compress := rt.encoder != nil && len(r.Body) >= rt.encoder.MinSize()
+	if !validate && !compress {
+		x.writeAsIs(r)
+		x.http.Response.SetBodyRaw(r.Body)
+		x.http.Response.Header.Set(fasthttp.HeaderCacheControl, control)
+		return
+	}
+	h := r.Header.Clone() // the handler may use its answer again
 	if h == nil {
 		h = http.Header{}
 	}
-	ok := r.Status == 0 || r.Status == http.StatusOK
-	switch {
-	case ok && x.route.cacheControl != "":
-		h.Set("Cache-Control", x.route.cacheControl)
-	case h.Get("Cache-Control") == "":
-		h.Set("Cache-Control", "no-store")
+	h.Set("Cache-Control", control)
+	result := httpcache.Finish(x.conditions(), &httpcache.Response{Status: r.Status, Header: h, Body: r.Body}, rt.encoder)
+	x.writeResult(&result)
+}
+
+// writeAsIs writes the status and the header of a response.
+func (x *exchange) writeAsIs(r *Response) {
+	x.http.SetStatusCode(cmp.Or(r.Status, http.StatusOK))
+	for name, values := range r.Header {
+		for _, value := range values {
+			x.http.Response.Header.Add(name, value)
+		}
 	}
-	return &httpcache.Response{Status: r.Status, Header: h, Body: r.Body}
 }
 
 func (x *exchange) writeResult(r *httpcache.Result) {
@@ -177,17 +206,15 @@ func (x *exchange) done(bytes int, err error) {
 		status = statusClientGone
 		x.route.metrics.ClientGone.Inc()
 	}
-	method := string(x.http.Method())
 	x.app().active.Add(-1)
-	x.route.metrics.Observe(method, status, elapsed, bytes)
-	x.log(method, status, elapsed, bytes, err)
+	x.route.metrics.Observe(x.method, status, elapsed, bytes)
+	x.log(status, elapsed, bytes, err)
 }
 
 // statusClientGone is what logs and metrics say of a request whose client left before its answer.
 const statusClientGone = 499
 
-// responseTime writes a duration as the contract's header has it: 12.34ms.
-func responseTime(d time.Duration) string {
-	b := strconv.AppendFloat(make([]byte, 0, 16), float64(d)/float64(time.Millisecond), 'f', 2, 64)
-	return string(append(b, "ms"...))
+// appendMilliseconds writes a duration as the contract's header has it: 12.34ms.
+func appendMilliseconds(b []byte, d time.Duration) []byte {
+	return append(strconv.AppendFloat(b, float64(d)/float64(time.Millisecond), 'f', 2, 64), "ms"...)
 }

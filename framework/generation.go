@@ -13,8 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
+	"github.com/innatural/chatbot/framework/encoding"
 	"github.com/innatural/chatbot/framework/policy"
 	"github.com/innatural/chatbot/framework/telemetry"
 )
@@ -26,7 +25,8 @@ type generation struct {
 	policy   *policy.Policy
 	log      *slog.Logger
 	logSinks io.Closer
-	router   fasthttp.RequestHandler
+	routes   []*route          // as the policy has them
+	encoder  *encoding.Encoder // of routes that compress; nil when nothing is compressed
 	metrics  []*telemetry.RouteMetrics
 	fallback *route // for requests that no route matches
 
@@ -38,6 +38,7 @@ type generation struct {
 	services map[reflect.Type]any
 	checks   map[string]func(context.Context) Check
 	onStop   []func(context.Context) error
+	versions []string // of the data that answers are made from
 
 	background sync.WaitGroup
 	inflight   atomic.Int64 // requests, and handlers that outlive theirs
@@ -62,6 +63,10 @@ func (a *App) build(p *policy.Policy) (*generation, error) {
 		drained:  make(chan struct{}),
 	}
 	g.ctx, g.cancel = context.WithCancelCause(context.Background())
+	if g.encoder, err = newEncoder(p.Compression); err != nil {
+		g.close()
+		return nil, err
+	}
 	if err := g.buildRoutes(); err != nil {
 		g.close()
 		return nil, err
@@ -180,9 +185,7 @@ func (g *generation) close() {
 			errs = append(errs, stop(ctx))
 		}
 		errs = append(errs, g.app.shared.release(g))
-		for _, m := range g.metrics {
-			g.app.metrics.Release(m)
-		}
+		g.app.metrics.Release(g.metrics...)
 		if err := errors.Join(errs...); err != nil {
 			g.log.Error("Closing a generation failed", "error", err)
 		}

@@ -34,6 +34,14 @@ func (h *Host) Status() Status { return h.gen.app.Status() }
 // Reload loads the policy again, as App.Reload does.
 func (h *Host) Reload(ctx context.Context) error { return h.gen.app.Reload(ctx) }
 
+// Version tells which data the plugin's answers are made from. Stored answers serve the generations whose policy and data
+// are the same, and no others; so a plugin that reads files tells a hash of them.
+func (h *Host) Version(data string) {
+	h.gen.mu.Lock()
+	defer h.gen.mu.Unlock()
+	h.gen.versions = append(h.gen.versions, h.plugin+" "+data)
+}
+
 // Go runs f on a goroutine of the generation: its context ends when the generation is closed, which waits for f.
 func (h *Host) Go(f func(ctx context.Context)) {
 	h.gen.background.Go(func() { f(h.gen.ctx) })

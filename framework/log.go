@@ -10,10 +10,15 @@ import (
 )
 
 // log leaves the lines of a request: what went wrong, that it was slow, and that it was.
-func (x *exchange) log(method string, status int, elapsed time.Duration, bytes int, err error) {
+func (x *exchange) log(status int, elapsed time.Duration, bytes int, err error) {
 	rt, g := x.route, x.route.gen
-	ctx := x.context()
-	path := string(x.http.Path())
+	slow := x.stream == nil && elapsed > rt.policy.Slow.D()
+	access := g.policy.Log.Access
+	sampled := access.Enabled && (status >= 400 || slow || telemetry.Sampled(x.about.ID, access.Sample))
+	if !sampled && !slow && err == nil {
+		return
+	}
+	ctx, method, path := x.context(), x.method, x.path
 	if status >= http.StatusInternalServerError && err != nil {
 		var e *Error
 		level := slog.LevelError
@@ -27,14 +32,12 @@ func (x *exchange) log(method string, status int, elapsed time.Duration, bytes i
 		g.log.WarnContext(ctx, "Request timeout", "method", method, "path", path, "route", rt.policy.Path,
 			"duration", elapsed.String(), "timeout", rt.policy.Timeout.String())
 	}
-	slow := x.stream == nil && elapsed > rt.policy.Slow.D()
 	if slow {
 		rt.metrics.Slow.Inc()
 		g.log.WarnContext(ctx, "Slow endpoint detected", "method", method, "path", path, "route", rt.policy.Path,
 			"duration", elapsed.String(), "threshold", rt.policy.Slow.String())
 	}
-	access := g.policy.Log.Access
-	if !access.Enabled || status < 400 && !slow && !telemetry.Sampled(x.id, access.Sample) {
+	if !sampled {
 		return
 	}
 	g.log.LogAttrs(ctx, slog.LevelInfo, "Request",

@@ -115,7 +115,7 @@ func (x *exchange) handle() (*Response, error) {
 		return r.response, err
 	}
 	x.stream = &streamBody{
-		Stream: r.stream, ctx: c.ctx, cancel: c.cancel, conn: x.http.Conn(), first: first, failed: r.response.StreamFailed,
+		Stream: r.stream, ctx: c, cancel: c.cancel, conn: x.http.Conn(), first: first, failed: r.response.StreamFailed,
 		limits: streamLimits{
 			idle: x.route.policy.Stream.Idle.D(), max: x.route.policy.Stream.Max.D(),
 			write: x.route.gen.policy.Server.WriteTimeout.D(),

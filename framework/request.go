@@ -35,7 +35,7 @@ type field struct{ name, value string }
 // view is what a handler of a cached route may read.
 type view struct {
 	inputs     Inputs
-	undeclared func(kind, name string) // counts a read of what is not declared
+	undeclared func() // counts a read of what is not declared
 }
 
 // NewRequest makes a request for a test of a handler. The target is a path with an optional query.
@@ -173,13 +173,6 @@ func (r *Request) cookie(name string) (value string, ok bool) {
 	return "", false
 }
 
-// copyParams copies path parameters out of the router's buffer.
-func (r *Request) copyParams(params []policy.Param) {
-	for _, p := range params {
-		r.params = append(r.params, policy.Param{Name: p.Name, Value: strings.Clone(p.Value)})
-	}
-}
-
 // Body returns the request's body. On a cached route there is none.
 func (r *Request) Body() []byte { return r.body }
 
@@ -232,6 +225,6 @@ func (r *Request) mayRead(kind, name string, list func(Inputs) []string) bool {
 			return true
 		}
 	}
-	r.view.undeclared(kind, name)
+	r.view.undeclared()
 	return false
 }

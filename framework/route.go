@@ -11,7 +11,7 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/gofiber/fiber/v2"
+	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
@@ -40,66 +40,29 @@ type route struct {
 	outcomes     map[httpcache.Outcome]prometheus.Counter
 }
 
-// buildRoutes builds the plugins that the routes name, and the router.
+// buildRoutes builds the plugins that the routes name, and the routes.
 func (g *generation) buildRoutes() error {
-	methods := slices.Clone(fiber.DefaultMethods)
-	for _, r := range g.policy.Routes {
-		if r.Method != "*" && !slices.Contains(methods, r.Method) {
-			methods = append(methods, r.Method)
-		}
-	}
-	router := fiber.New(fiber.Config{
-		DisableStartupMessage: true, CaseSensitive: true, StrictRouting: true, RequestMethods: methods,
-		ErrorHandler: func(c *fiber.Ctx, err error) error {
-			newExchange(c.Context(), g.fallback).finish(nil, err)
-			return nil
-		},
-	})
 	var errs []error
+	g.routes = make([]*route, len(g.policy.Routes))
 	for i := range g.policy.Routes {
 		rt, err := g.buildRoute(g.policy.Routes[i])
 		if err != nil {
 			errs = append(errs, fmt.Errorf("route %s %s: %w", g.policy.Routes[i].Method, g.policy.Routes[i].Path, err))
-			continue
 		}
-		serve := func(c *fiber.Ctx) error {
-			x := newExchange(c.Context(), rt)
-			for _, name := range c.Route().Params {
-				x.params = append(x.params, policy.Param{Name: strings.Replace(name, "*1", "*", 1), Value: c.Params(name)})
-			}
-			x.run()
-			return nil
-		}
-		switch rt.policy.Method {
-		case "*":
-			router.All(rt.policy.Path, serve)
-		case http.MethodGet:
-			router.Add(http.MethodHead, rt.policy.Path, serve)
-			router.Add(http.MethodGet, rt.policy.Path, serve)
-		default:
-			router.Add(rt.policy.Method, rt.policy.Path, serve)
-		}
+		g.routes[i] = rt
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
+	slices.Sort(g.versions)
+	scope := strconv.FormatUint(xxhash.Sum64String(g.policy.Hash()+"\n"+strings.Join(g.versions, "\n")), 36)
+	for _, rt := range g.routes {
+		if rt != nil && rt.cache != nil {
+			rt.cache.scope = scope
+		}
 	}
 	g.fallback = &route{
 		gen: g, policy: policy.Route{Path: telemetry.Unmatched, Slow: g.policy.Defaults.Slow},
 		metrics: g.routeMetrics(telemetry.Unmatched),
 	}
-	router.Use(func(c *fiber.Ctx) error {
-		g.unmatched(c.Context())
-		return nil
-	})
-	handler := router.Handler()
-	g.router = func(ctx *fasthttp.RequestCtx) {
-		if !slices.Contains(methods, string(ctx.Method())) {
-			g.unmatched(ctx)
-			return
-		}
-		handler(ctx)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (g *generation) buildRoute(p policy.Route) (*route, error) {
@@ -125,8 +88,8 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 	if p.Limits.InFlight > 0 && !info.Always {
 		rt.inFlight = limit.NewInFlight(p.Limits.InFlight)
 	}
-	if rt.encoder, err = newEncoder(g.policy, p.Compress); err != nil {
-		return nil, err
+	if p.Compress {
+		rt.encoder = g.encoder
 	}
 	if p.Cache != nil && p.Cache.TTL > 0 {
 		rt.cache = newRouteCache(rt)
@@ -177,41 +140,45 @@ func cacheControl(maxAge time.Duration, audience string) string {
 func allowed(method string) string {
 	switch method {
 	case "*":
-		return strings.Join(fiber.DefaultMethods, ", ")
+		return "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 	case http.MethodGet:
 		return "GET, HEAD, OPTIONS"
 	}
 	return method + ", OPTIONS"
 }
 
-func (g *generation) serve(ctx *fasthttp.RequestCtx) { g.router(ctx) }
+// serve finds the route of a request and takes it its way.
+func (g *generation) serve(ctx *fasthttp.RequestCtx) {
+	x := newExchange(ctx, g)
+	match := g.policy.Match(x.method, x.path)
+	if match.Route == nil {
+		x.finish(x.unmatched(match.Allow))
+		return
+	}
+	x.route, x.params = g.routes[match.Index], match.Params
+	x.run()
+}
 
 // unmatched answers a request that no route takes: OPTIONS, 405 where other methods would do, else 404.
-func (g *generation) unmatched(ctx *fasthttp.RequestCtx) {
-	x := newExchange(ctx, g.fallback)
-	path, _ := splitTarget(ctx.Request.Header.RequestURI())
-	match := g.policy.Match(string(ctx.Method()), string(path))
-	if len(match.Allow) == 0 {
-		x.finish(nil, &Error{Status: http.StatusNotFound, Code: "not_found", Message: "there is nothing at this address"})
-		return
+func (x *exchange) unmatched(allow []string) (*Response, error) {
+	if len(allow) == 0 {
+		return nil, &Error{Status: http.StatusNotFound, Code: "not_found", Message: "there is nothing at this address"}
 	}
-	ctx.Response.Header.Set(fasthttp.HeaderAllow, strings.Join(match.Allow, ", "))
-	if string(ctx.Method()) != http.MethodOptions {
-		x.finish(nil, &Error{
-			Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
-			Message: "use " + strings.Join(match.Allow, ", "),
-		})
-		return
-	}
-	response := &Response{Status: http.StatusNoContent}
-	asked := string(ctx.Request.Header.Peek(fasthttp.HeaderAccessControlRequestMethod))
-	if m := g.policy.Match(asked, string(path)); m.Route != nil {
-		x.route = g.corsOnly(m.Route)
-		if p := x.route.cors.preflight(string(ctx.Request.Header.Peek(fasthttp.HeaderOrigin)), asked); p != nil {
-			response = p
+	x.http.Response.Header.Set(fasthttp.HeaderAllow, strings.Join(allow, ", "))
+	if x.method != http.MethodOptions {
+		return nil, &Error{
+			Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Message: "use " + strings.Join(allow, ", "),
 		}
 	}
-	x.finish(response, nil)
+	h := &x.http.Request.Header
+	g, asked := x.route.gen, string(h.Peek(fasthttp.HeaderAccessControlRequestMethod))
+	if m := g.policy.Match(asked, x.path); m.Route != nil {
+		x.route = g.corsOnly(m.Route)
+		if p := x.route.cors.preflight(string(h.Peek(fasthttp.HeaderOrigin)), asked); p != nil {
+			return p, nil
+		}
+	}
+	return &Response{Status: http.StatusNoContent}, nil
 }
 
 // corsOnly is the fallback with the cross-origin rules of a route.
@@ -222,38 +189,44 @@ func (g *generation) corsOnly(r *policy.Route) *route {
 }
 
 // splitTarget splits a request target into its path and query, both raw. An absolute target loses scheme and authority.
-func splitTarget(target []byte) (path, query []byte) {
-	s := string(target)
-	if !strings.HasPrefix(s, "/") {
-		if i := strings.Index(s, "://"); i >= 0 {
-			if j := strings.IndexAny(s[i+3:], "/?"); j >= 0 {
-				target = target[i+3+j:]
-			} else {
-				target = []byte("/")
+func splitTarget(target string) (path, query string) {
+	if !strings.HasPrefix(target, "/") {
+		if _, rest, ok := strings.Cut(target, "://"); ok {
+			target = "/"
+			if i := strings.IndexAny(rest, "/?"); i >= 0 {
+				target = rest[i:]
 			}
 		}
 	}
-	for i, c := range target {
-		if c == '?' {
-			return target[:i], target[i+1:]
-		}
-	}
-	return target, nil
+	path, query, _ = strings.Cut(target, "?")
+	return path, query
 }
 
-// requestID returns the caller's request id when it is well formed, else a new one of 128 random bits.
-func requestID(given []byte) string {
+// methodOf returns a method as a string of its own, for the usual ones without a copy.
+func methodOf(b []byte) string {
+	switch string(b) {
+	case http.MethodGet:
+		return http.MethodGet
+	case http.MethodPost:
+		return http.MethodPost
+	case http.MethodHead:
+		return http.MethodHead
+	}
+	return string(b)
+}
+
+// requestID returns the caller's request id when it is well formed, else a new one of 128 random bits, in b.
+func requestID(given []byte, b *[32]byte) []byte {
 	if isRequestID(given) {
-		return string(given)
+		return given
 	}
 	const digits = "0123456789abcdef"
-	var b [32]byte
 	for i := 0; i < len(b); i += 16 {
 		for j, r := 0, rand.Uint64(); j < 16; j, r = j+1, r>>4 { //nolint:gosec // an id, not a secret
 			b[i+j] = digits[r&15]
 		}
 	}
-	return string(b[:])
+	return b[:]
 }
 
 func isRequestID(id []byte) bool {

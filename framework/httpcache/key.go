@@ -16,6 +16,7 @@ type Input struct {
 // Key is what an answer depends on: the method, the path, the host if asked, and the declared inputs. Header names and the
 // host are compared without regard to case, inputs in the order of their names.
 type Key struct {
+	Scope   string // of the policy and the data that the answer was made with
 	Method  string // HEAD shares the answers of GET
 	Host    string // empty when it is not in the key
 	Path    string // as the client sent it
@@ -29,9 +30,15 @@ type Key struct {
 //	GET@shop.example /api/products?language=fr&tag=a&tag=b h:accept-language=fr c:currency=MAD
 //
 // What could be taken for a separator is percent-encoded, so two different keys never have the same string.
-func (k *Key) String() string { return string(k.append(make([]byte, 0, 128), false)) }
+func (k *Key) String() string {
+	b := make([]byte, 0, 128)
+	if k.Scope != "" {
+		b = append(appendEscaped(b, k.Scope), ' ')
+	}
+	return string(k.append(b, false))
+}
 
-// Readable returns the key for people: as String does, with the values of cookies and credentials hidden.
+// Readable returns the key for people: as String does, without the scope and with the values of cookies and credentials hidden.
 func (k *Key) Readable() string { return string(k.append(nil, true)) }
 
 func (k *Key) append(b []byte, hide bool) []byte {

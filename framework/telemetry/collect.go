@@ -109,4 +109,4 @@ func (f *functions) each(visit func(labels, values []string, m prometheus.Metric
 }
 
 // forget does nothing: whoever gave a function takes it away.
-func (f *functions) forget(string) {}
+func (f *functions) forget(map[string]bool) {}

@@ -83,11 +83,15 @@ func openFile(w policy.LogSink) (io.WriteCloser, error) {
 
 type requestKey struct{}
 
-type request struct{ id, traceID string }
+// Request is what the log lines of a request have in common.
+type Request struct {
+	ID      string
+	TraceID string // empty when the caller sent no trace context
+}
 
-// WithRequest returns a context whose log lines carry the id of a request and, when it is not empty, of the trace.
-func WithRequest(ctx context.Context, id, traceID string) context.Context {
-	return context.WithValue(ctx, requestKey{}, request{id, traceID})
+// WithRequest returns a context whose log lines carry the ids of a request, which must not change any more.
+func WithRequest(ctx context.Context, r *Request) context.Context {
+	return context.WithValue(ctx, requestKey{}, r)
 }
 
 // Sampled says whether the access log has the successful request of that id, given the share that is logged, 0 to 1. It
@@ -123,10 +127,10 @@ func (h *lineHandler) Handle(ctx context.Context, r slog.Record) error {
 	for _, g := range slices.Backward(h.groups) {
 		attrs = []slog.Attr{{Key: g.name, Value: slog.GroupValue(slices.Concat(g.attrs, attrs)...)}}
 	}
-	if of, ok := ctx.Value(requestKey{}).(request); ok {
-		attrs = append(attrs, slog.String("request_id", of.id))
-		if of.traceID != "" {
-			attrs = append(attrs, slog.String("trace_id", of.traceID))
+	if of, ok := ctx.Value(requestKey{}).(*Request); ok {
+		attrs = append(attrs, slog.String("request_id", of.ID))
+		if of.TraceID != "" {
+			attrs = append(attrs, slog.String("trace_id", of.TraceID))
 		}
 	}
 	at := r.Time

@@ -38,9 +38,9 @@ func logged(t *testing.T, format string, use func(log *slog.Logger)) string {
 
 func TestLinesCanBeGrepped(t *testing.T) {
 	got := logged(t, "text", func(log *slog.Logger) {
-		ctx := telemetry.WithRequest(t.Context(), "req-1", "4bf92f3577b34da6a3ce929d0e0e4736")
+		ctx := telemetry.WithRequest(t.Context(), &telemetry.Request{ID: "req-1", TraceID: "4bf92f3577b34da6a3ce929d0e0e4736"})
 		log.WarnContext(ctx, "Slow endpoint detected", "path", "/api/products", "duration", 1204*time.Millisecond, "threshold", time.Second)
-		log.With("plugin", "chat").InfoContext(telemetry.WithRequest(ctx, "req-2", ""), "Ready", "port", 5000)
+		log.With("plugin", "chat").InfoContext(telemetry.WithRequest(ctx, &telemetry.Request{ID: "req-2", TraceID: ""}), "Ready", "port", 5000)
 	})
 	first, second, _ := strings.Cut(got, "\n")
 	stamp, first, _ := strings.Cut(first, " ")
@@ -81,7 +81,7 @@ func TestHandlerContract(t *testing.T) {
 
 func TestRequestIDsStayAtTheTop(t *testing.T) {
 	got := logged(t, "json", func(log *slog.Logger) {
-		ctx := telemetry.WithRequest(t.Context(), "req-1", "")
+		ctx := telemetry.WithRequest(t.Context(), &telemetry.Request{ID: "req-1", TraceID: ""})
 		log.WithGroup("chat").With("model", "m", "token", "t").WithGroup("usage").InfoContext(ctx, "Answered", "input", 3, "mail", "a@b.fr")
 	})
 	if want := `"msg":"Answered","chat":{"model":"m","token":"[redacted]","usage":{"input":3,"mail":"[redacted]"}},"request_id":"req-1"}` +
@@ -427,7 +427,7 @@ func BenchmarkLog(b *testing.B) {
 			b.Error(err)
 		}
 	}()
-	ctx := telemetry.WithRequest(b.Context(), "550e8400-e29b-41d4-a716-446655440000", "4bf92f3577b34da6a3ce929d0e0e4736")
+	ctx := telemetry.WithRequest(b.Context(), &telemetry.Request{ID: "550e8400-e29b-41d4-a716-446655440000", TraceID: "4bf92f3577b34da6a3ce929d0e0e4736"})
 	b.ReportAllocs()
 	for b.Loop() {
 		log.LogAttrs(ctx, slog.LevelInfo, "Request", slog.String("method", "GET"), slog.String("path", "/api/products"),

@@ -48,7 +48,7 @@ type Registry struct {
 // family is what the Registry needs of a metric of any kind.
 type family interface {
 	prometheus.Collector
-	forget(route string)
+	forget(routes map[string]bool)
 	each(func(labels, values []string, m prometheus.Metric))
 }
 
@@ -276,8 +276,8 @@ func appendKey(key []byte, values []string, method int) []byte {
 	return key
 }
 
-// forget deletes the series of a route.
-func (v *Vec[M]) forget(route string) {
+// forget deletes the series of routes.
+func (v *Vec[M]) forget(routes map[string]bool) {
 	i := slices.Index(v.labels, LabelRoute)
 	if i < 0 {
 		return
@@ -285,7 +285,7 @@ func (v *Vec[M]) forget(route string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for key, s := range v.series {
-		if s.values[i] == route {
+		if routes[s.values[i]] {
 			v.drop(s.values...)
 			delete(v.series, key)
 		}

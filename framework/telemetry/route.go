@@ -78,20 +78,25 @@ func (r *Registry) Route(template string) *RouteMetrics {
 	return m
 }
 
-// Release gives up one hold of a route's metrics. With the last one every series of the route is deleted, those of plugins
+// Release gives up one hold of each route's metrics. With the last one every series of the route is deleted, those of plugins
 // too, so that a policy that changes often leaves nothing behind.
-func (r *Registry) Release(m *RouteMetrics) {
+func (r *Registry) Release(all ...*RouteMetrics) {
 	r.routes.mu.Lock()
 	defer r.routes.mu.Unlock()
-	m.holders--
-	if m.holders != 0 {
+	gone := map[string]bool{}
+	for _, m := range all {
+		if m.holders--; m.holders == 0 {
+			delete(r.routes.held, m.template)
+			gone[m.template] = true
+		}
+	}
+	if len(gone) == 0 {
 		return
 	}
-	delete(r.routes.held, m.template)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, f := range r.families {
-		f.forget(m.template)
+		f.forget(gone)
 	}
 }
 
