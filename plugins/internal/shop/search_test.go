@@ -72,6 +72,7 @@ var productQuestions = []struct{ query, want string }{
 	{"كريم للشعر الكيرلي", "creme-coiffante-karite"},
 	{"3ayza shampoo lel 2eshra", "shampooing-nigelle-purifiant"},
 	{"sha3ri nashef", "dryness"},
+	{"3andi 7boob fe weshi", "blemishes"},
 }
 
 func TestSearchFindsProducts(t *testing.T) {
@@ -135,6 +136,8 @@ var faqQuestions = []struct{ query, want string }{
 	{"طرق الدفع", "payment_methods"},
 	{"نسيت كلمة السر", "account_password"},
 	{"رقم خدمة العملاء", "contact"},
+	{"هل المنتجات حلال", "certification"},
+	{"payer par paypal", "payment_methods"},
 }
 
 func TestSearchFindsFAQ(t *testing.T) {
@@ -157,7 +160,8 @@ func TestSearchFindsFAQ(t *testing.T) {
 var nonsense = []string{
 	"", " ", "météo demain", "quel temps fait-il à Paris", "capital of France", "what is the capital of France",
 	"who won the world cup", "qui a gagné la coupe du monde", "tell me a joke", "raconte moi une blague",
-	"écris un poème", "prix du bitcoin", "bonjour", "merci", "python code for sorting", "xyzzy qwertyuiop",
+	"écris un poème", "produit pour homme politique", "prix du bitcoin", "bonjour", "merci", "python code for sorting",
+	"xyzzy qwertyuiop",
 	"ما هي عاصمة فرنسا", "كيف الطقس غدا", "!!!", "<script>", "12345", "le la les",
 }
 

@@ -29,7 +29,7 @@ type spellKey struct {
 func newSpeller(words []string) *speller {
 	s := &speller{seed: maphash.MakeSeed(), words: words}
 	for i, w := range words {
-		if utf8.RuneCountInString(w) < minTypoRunes-1 {
+		if utf8.RuneCountInString(w) < minTypoRunes {
 			continue
 		}
 		s.deletions(w, func(hash uint64) { s.keys = append(s.keys, spellKey{hash, int32(i)}) })
