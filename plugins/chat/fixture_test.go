@@ -1,0 +1,108 @@
+package chat
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/telemetry"
+	"github.com/innatural/chatbot/plugins/internal/shop"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bot is the plugin without a server.
+type bot struct {
+	*chat
+	handlers framework.Handlers
+	metrics  *telemetry.Registry
+}
+
+func defaults(t testing.TB) Options {
+	t.Helper()
+	o, ok := framework.Vocabulary(Plugin()).Plugins[0].Options.(Options)
+	if !ok {
+		t.Fatal("the plugin's options are of another type")
+	}
+	return o
+}
+
+// newBot answers for the shop that the repository ships.
+func newBot(t testing.TB, change ...func(*Options)) *bot {
+	t.Helper()
+	o := defaults(t)
+	for _, f := range change {
+		f(&o)
+	}
+	catalogue, err := shop.LoadCatalogue("catalogue.json", read(t, "../catalog/data/catalogue.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	faq, err := shop.LoadFAQ("faq.json", read(t, "../faq/data/faq.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bot{metrics: telemetry.NewRegistry()}
+	if b.chat, err = newChat(o, catalogue, faq, newConversations(o), b.metrics); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.metrics.Err(); err != nil {
+		t.Fatal(err)
+	}
+	b.handlers = b.chat.handlers()
+	return b
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// call runs a handler with a JSON body.
+func (b *bot) call(t testing.TB, handler, target string, body any) (*framework.Response, error) {
+	t.Helper()
+	var data []byte
+	method := "GET"
+	switch v := body.(type) {
+	case nil:
+	case string:
+		method, data = "POST", []byte(v)
+	default:
+		method = "POST"
+		var err error
+		if data, err = json.Marshal(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.handlers[handler](t.Context(), framework.NewRequest(method, target, data))
+}
+
+// ask runs a handler that has to answer, and decodes the answer.
+func (b *bot) ask(t testing.TB, handler, target string, body any) map[string]any {
+	t.Helper()
+	resp, err := b.call(t, handler, target, body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", handler, target, err)
+	}
+	if got := resp.Header.Get("Cache-Control"); handler != "chat.models" && got != "no-store" {
+		t.Errorf("%s: Cache-Control is %q, want no-store", handler, got)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(resp.Body, &v); err != nil {
+		t.Fatalf("%s: %v in %s", handler, err, resp.Body)
+	}
+	return v
+}
+
+// say sends a message and returns the answer.
+func (b *bot) say(t testing.TB, session, message string) map[string]any {
+	t.Helper()
+	return b.ask(t, "chat", "/api/chat", map[string]any{"message": message, "sessionId": session})
+}
