@@ -35,6 +35,7 @@ type generation struct {
 
 	mu       sync.Mutex
 	built    map[string]Handlers // by plugin; nil while being built
+	failed   map[string]error    // by plugin
 	services map[reflect.Type]any
 	checks   map[string]func(context.Context) Check
 	onStop   []func(context.Context) error
@@ -58,6 +59,7 @@ func (a *App) build(p *policy.Policy) (*generation, error) {
 	g := &generation{
 		app: a, policy: p, log: log, logSinks: sinks,
 		built:    map[string]Handlers{},
+		failed:   map[string]error{},
 		services: map[reflect.Type]any{},
 		checks:   map[string]func(context.Context) Check{},
 		drained:  make(chan struct{}),
@@ -87,10 +89,10 @@ func (g *generation) plugin(name string) (Handlers, error) {
 	}
 	g.mu.Unlock()
 	if known {
-		if handlers == nil {
+		if handlers == nil && g.failed[name] == nil {
 			return nil, fmt.Errorf("plugins need each other in a circle through %s", name)
 		}
-		return handlers, nil
+		return handlers, g.failed[name]
 	}
 	i := slices.IndexFunc(g.app.config.Plugins, func(p Plugin) bool { return p.info.Name == name })
 	if i < 0 {
@@ -104,7 +106,8 @@ func (g *generation) plugin(name string) (Handlers, error) {
 	}
 	handlers, err := p.build(h, g.policy.Plugins[name])
 	if err != nil {
-		return nil, fmt.Errorf("build plugin %s: %w", name, err)
+		g.failed[name] = fmt.Errorf("build plugin %s: %w", name, err)
+		return nil, g.failed[name]
 	}
 	for _, info := range p.info.Handlers {
 		if handlers[info.Name] == nil {

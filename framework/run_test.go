@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,24 +45,26 @@ func metric(t *testing.T, s *frameworktest.Server, series string) string {
 }
 
 func TestTimeoutOfHandlersThatIgnoreTheirContext(t *testing.T) {
-	const clients, timeout = 1000, 300 * time.Millisecond
+	const clients, timeout, lateness = 1000, 600 * time.Millisecond, 50 * time.Millisecond * raceFactor
 	release := make(chan struct{})
 	var cancelled atomic.Int64
 	s := frameworktest.Start(t, `
 version = 1
+[log]
+level = "error"
 [log.access]
 enabled = false
 [[routes]]
 path = "/slow/:id"
 handler = "test"
-timeout = "300ms"
+timeout = "600ms"
 [[routes]]
 path = "/fast/:id"
 handler = "test.fast"
 `, plugin("test", framework.Handlers{
 		"test": func(ctx context.Context, r *framework.Request) (*framework.Response, error) {
-			<-release // ignores ctx
-			if ctx.Err() != nil && context.Cause(ctx) == framework.ErrTimeout {
+			<-release                                                           // ignores ctx
+			if ctx.Err() != nil && context.Cause(ctx) == framework.ErrTimeout { //nolint:errorlint // the cause itself is promised
 				cancelled.Add(1)
 			}
 			return framework.Text("late " + r.Param("id")), nil
@@ -71,46 +74,49 @@ handler = "test.fast"
 		},
 	}))
 	goroutines, heap := runtime.NumGoroutine(), heapBytes()
-	var wait sync.WaitGroup
-	var latest atomic.Int64
-	for i := range clients {
-		wait.Go(func() {
-			a := get(t, s, fmt.Sprintf("/slow/%d", i))
-			if a.status != http.StatusRequestTimeout || strings.Contains(a.body, "late") {
-				t.Errorf("client %d: %d %s", i, a.status, a.body)
-			}
-			var took float64
-			if _, err := fmt.Sscanf(a.header.Get("X-Response-Time"), "%fms", &took); err != nil {
-				t.Error(err)
-			}
-			for {
-				old, now := latest.Load(), int64(took*float64(time.Millisecond))
-				if old >= now || latest.CompareAndSwap(old, now) {
-					break
+	// All requests are under way at once; they begin one after the other, so that the test's own clients, which share
+	// the processor with the server, are not what is measured. A machine that is busy with something else gets three tries.
+	var attempts int64
+	for latest := time.Hour; latest > timeout+lateness; {
+		if attempts++; attempts > 3 {
+			t.Fatalf("the latest 408 came %v after its deadline", latest-timeout)
+		}
+		took := make([]time.Duration, clients)
+		var wait sync.WaitGroup
+		for i := range clients {
+			wait.Go(func() {
+				time.Sleep(time.Duration(i) * 300 * time.Microsecond)
+				a := get(t, s, fmt.Sprintf("/slow/%d", i))
+				if a.status != http.StatusRequestTimeout || strings.Contains(a.body, "late") {
+					t.Errorf("client %d: %d %s", i, a.status, a.body)
 				}
-			}
-			if a := get(t, s, fmt.Sprintf("/fast/%d", i)); a.body != fmt.Sprint(i) {
-				t.Errorf("client %d: the next answer on the connection is %q", i, a.body)
-			}
-		})
+				d, err := time.ParseDuration(a.header.Get("X-Response-Time"))
+				if err != nil {
+					t.Error(err)
+				}
+				took[i] = d
+				if a := get(t, s, fmt.Sprintf("/fast/%d", i)); a.body != fmt.Sprint(i) {
+					t.Errorf("client %d: the next answer on the connection is %q", i, a.body)
+				}
+			})
+		}
+		wait.Wait()
+		latest = slices.Max(took)
+		t.Logf("the latest of %d answers 408 came %v after its deadline", clients, latest-timeout)
 	}
-	wait.Wait()
-	t.Logf("the latest 408 came %v after its request", time.Duration(latest.Load()).Round(time.Millisecond))
-	if late := time.Duration(latest.Load()) - timeout; late > 50*time.Millisecond*raceFactor {
-		t.Errorf("the latest 408 came %v after its deadline", late)
-	}
-	if got := metric(t, s, "http_server_abandoned_handlers"); got != "1000" {
-		t.Errorf("abandoned handlers: %s, want 1000", got)
+	all := attempts * clients
+	if got := metric(t, s, "http_server_abandoned_handlers"); got != fmt.Sprint(all) {
+		t.Errorf("abandoned handlers: %s, want %d", got, all)
 	}
 	close(release)
 	eventually(t, "abandoned handlers end", func() bool { return metric(t, s, "http_server_abandoned_handlers") == "0" })
-	if cancelled.Load() != clients {
-		t.Errorf("%d of %d handlers saw their context end", cancelled.Load(), clients)
+	if cancelled.Load() != all {
+		t.Errorf("%d of %d handlers saw their context end", cancelled.Load(), all)
 	}
 	s.Client.CloseIdleConnections()
 	eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines+5 })
 	eventually(t, "the heap is what it was", func() bool { return heapBytes() < heap+8<<20 })
-	if got := metric(t, s, `http_server_request_timeouts_total{http_route="/slow/:id"}`); got != "1000" {
+	if got := metric(t, s, `http_server_request_timeouts_total{http_route="/slow/:id"}`); got != fmt.Sprint(all) {
 		t.Errorf("timeouts counted: %s", got)
 	}
 }

@@ -32,7 +32,7 @@ type Server struct {
 	WriteTimeout Duration `toml:"write_timeout" doc:"Longest time that one write to a client may block." check:"min=100ms,max=1h"`
 	IdleTimeout  Duration `toml:"idle_timeout" doc:"How long an idle keep-alive connection stays open." check:"min=100ms,max=1h"`
 	MaxTimeout   Duration `toml:"max_timeout" doc:"The longest timeout that a route may have." check:"min=1ms,max=1h"`
-	Drain        Duration `toml:"drain" doc:"How long a stop or a reload waits for requests and streams under way." check:"min=0s,max=1h"`
+	Drain        Duration `toml:"drain" doc:"How long a stop waits for requests and streams under way; a reload waits for as long as their routes allow." check:"min=0s,max=1h"`
 	MaxAbandoned int      `toml:"max_abandoned" doc:"How many handlers may still run after their request timed out; beyond it new requests are answered 503." check:"min=1,max=1000000"`
 	AdminToken   Secret   `toml:"admin_token" doc:"Bearer token of routes whose audience is admin; without it they answer only on loopback."`
 }
@@ -128,7 +128,7 @@ type Route struct {
 	Headers      map[string]string `toml:"headers" doc:"Headers set on every answer of the route."`
 	CORS         CORS              `toml:"cors" doc:"Which web origins may read the answers; none by default."`
 	Audience     string            `toml:"audience" doc:"Who an answer is meant for: public may be shared, user never is, admin needs the admin token." check:"oneof=public|user|admin"`
-	SLO          SLO               `toml:"slo" doc:"What is promised of the route: exported, alerted on, and judged by load tests."`
+	SLO          *SLO              `toml:"slo" doc:"What is promised of the route: exported, alerted on, and judged by load tests. A route without this table promises nothing."`
 }
 
 // RouteCache says how a route's answers are stored. The key is method, path and exactly the inputs named here or
@@ -159,7 +159,7 @@ type CORS struct {
 	MaxAge      Duration `toml:"max_age" doc:"How long a browser may keep the answer to a preflight." check:"min=0s,max=24h"`
 }
 
-// SLO is what is promised of a route. A zero Latency and Errors promise nothing.
+// SLO is what is promised of a route. A zero Latency, and zero Errors, promise nothing.
 type SLO struct {
 	Latency  Duration `toml:"latency" doc:"Time within which the quantile of requests is answered." check:"min=1ms,max=1h"`
 	Quantile float64  `toml:"quantile" doc:"Share of requests within latency, such as 0.95." check:"min=0.5,max=0.9999"`
@@ -218,8 +218,15 @@ func defaultRoute(d Defaults) Route {
 		Limits:   Limits{Window: Duration(time.Minute)},
 		CORS:     CORS{MaxAge: Duration(10 * time.Minute)},
 		Audience: "public",
-		SLO:      SLO{Quantile: 0.95, Errors: 0.01, Window: Duration(30 * 24 * time.Hour)},
 	}
+}
+
+// defaultRouteCache returns what a route's cache table does before the file speaks.
+func defaultRouteCache(d Defaults) RouteCache { return RouteCache{TTL: d.Cache.TTL} }
+
+// defaultSLO returns what a route's slo table promises before the file speaks.
+func defaultSLO() SLO {
+	return SLO{Quantile: 0.95, Errors: 0.01, Window: Duration(30 * 24 * time.Hour)}
 }
 
 // defaultSink returns what a log sink does before the file speaks.

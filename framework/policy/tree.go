@@ -178,6 +178,8 @@ func elementDefault(t reflect.Type, p *Policy) reflect.Value {
 		return reflect.ValueOf(defaultRoute(p.Defaults))
 	case reflect.TypeFor[RouteCache]():
 		return reflect.ValueOf(defaultRouteCache(p.Defaults))
+	case reflect.TypeFor[SLO]():
+		return reflect.ValueOf(defaultSLO())
 	case reflect.TypeFor[LogSink]():
 		return reflect.ValueOf(defaultSink(p.Log))
 	case reflect.TypeFor[Test]():
@@ -185,9 +187,6 @@ func elementDefault(t reflect.Type, p *Policy) reflect.Value {
 	}
 	return reflect.Zero(t)
 }
-
-// defaultRouteCache returns what a route's cache table does before the file speaks.
-func defaultRouteCache(d Defaults) RouteCache { return RouteCache{TTL: d.Cache.TTL} }
 
 // check reads the rules of a `check` tag.
 func (k *Key) check(where, tag string) {

@@ -23,6 +23,9 @@ func (r *Registry) SetPolicy(p *policy.Policy, hash, version, file string) {
 			seen[at] = true
 		}
 		slo := route.SLO
+		if slo == nil {
+			slo = &policy.SLO{}
+		}
 		if slo.Latency > 0 {
 			quantile := strconv.FormatFloat(slo.Quantile, 'g', -1, 64)
 			of = append(of, constant(d.latency, slo.Latency.D().Seconds(), route.Path, route.Method, quantile))

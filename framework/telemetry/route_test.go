@@ -79,7 +79,7 @@ func TestPolicyIsExported(t *testing.T) {
 	p := policy.Default()
 	slo := policy.SLO{Latency: policy.Duration(250 * time.Millisecond), Quantile: 0.95, Errors: 0.01, Window: policy.Duration(time.Hour)}
 	p.Routes = []policy.Route{
-		{Method: "GET", Path: "/a", SLO: slo, Cache: &policy.RouteCache{TTL: policy.Duration(time.Minute)}},
+		{Method: "GET", Path: "/a", SLO: &slo, Cache: &policy.RouteCache{TTL: policy.Duration(time.Minute)}},
 		{Method: "GET", Path: "/a"},
 		{Method: "POST", Path: "/b"},
 	}

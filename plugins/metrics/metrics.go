@@ -83,9 +83,9 @@ type failures struct {
 
 // promise is what a route promises and what was measured of it since the start.
 type promise struct {
-	Quantile  float64  `json:"quantile"`
-	LatencyMS *float64 `json:"latencyMs,omitempty"`
-	Errors    float64  `json:"errors"`
+	Quantile  float64 `json:"quantile"`
+	LatencyMS float64 `json:"latencyMs,omitempty"` // 0 promises none
+	Errors    float64 `json:"errors"`
 	Measured  struct {
 		P95MS  float64 `json:"p95Ms"`
 		Errors float64 `json:"errors"` // share of 4xx and 5xx
@@ -109,7 +109,7 @@ func summarize(h *framework.Host) summary {
 		SLO:    map[string]promise{},
 	}
 	for _, r := range h.Policy().Routes {
-		if r.SLO.Latency == 0 {
+		if r.SLO == nil {
 			continue
 		}
 		key := r.Method + " " + r.Path
@@ -118,9 +118,8 @@ func summarize(h *framework.Host) summary {
 	return s
 }
 
-func measured(slo policy.SLO, t telemetry.Traffic) promise {
-	latency := float64(slo.Latency.D()) / float64(time.Millisecond)
-	p := promise{Quantile: slo.Quantile, LatencyMS: &latency, Errors: slo.Errors}
+func measured(slo *policy.SLO, t telemetry.Traffic) promise {
+	p := promise{Quantile: slo.Quantile, LatencyMS: float64(slo.Latency.D()) / float64(time.Millisecond), Errors: slo.Errors}
 	p.Measured.P95MS = t.P95
 	if t.Total > 0 {
 		p.Measured.Errors = float64(t.Errors) / float64(t.Total)
