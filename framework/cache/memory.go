@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -195,6 +196,32 @@ func (m *Memory) Purge(match func(key string) bool) int {
 			if _, ok := m.entries.Invalidate(key); ok {
 				n++
 			}
+		}
+	}
+	return n
+}
+
+// Count returns how many keys match holds of, by going through all of them.
+func (m *Memory) Count(match func(key string) bool) int {
+	n := 0
+	for key := range m.entries.Keys() {
+		if match(key) {
+			n++
+		}
+	}
+	return n
+}
+
+// CountTags returns how many entries PurgeTag of all these tags would purge, by going through all of them.
+func (m *Memory) CountTags(tags ...string) int {
+	slots := make([]uint16, len(tags))
+	for i, tag := range tags {
+		slots[i] = m.tagSlot(tag)
+	}
+	n := 0
+	for _, it := range m.entries.All() {
+		if !m.purgedTag(it) && slices.ContainsFunc(it.tags, func(slot uint16) bool { return slices.Contains(slots, slot) }) {
+			n++
 		}
 	}
 	return n
