@@ -242,12 +242,26 @@ func (p *Page) Count(selector string) int {
 	return Eval[int](p, fmt.Sprintf("document.querySelectorAll(%q).length", selector))
 }
 
+// settled is kept once nothing has moved for some frames, but for what never ends.
+const settled = `(async () => {
+	const frame = () => new Promise(requestAnimationFrame);
+	const moving = () => document.getAnimations().some((a) => a.playState === "running" && a.effect.getComputedTiming().endTime < Infinity);
+	const scrolled = () => [...document.querySelectorAll("*")].map((e) => e.scrollTop).join();
+	for (let still = 0, before; still < 10; await frame()) {
+		const now = scrolled();
+		still = now === before && !moving() ? still + 1 : 0;
+		before = now;
+	}
+	return true;
+})()`
+
 // Screenshot writes what the page looks like to a PNG file of a folder; with an empty folder it does nothing.
 func (p *Page) Screenshot(folder, name string) {
 	p.t.Helper()
 	if folder == "" {
 		return
 	}
+	Eval[bool](p, settled)
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
