@@ -15,7 +15,8 @@ func TestNewPlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	module := strings.Replace(read(t, filepath.Join(root, "go.mod")), "module github.com/innatural/chatbot", "module shop.example/bot", 1) +
+	_, requirements, _ := strings.Cut(read(t, filepath.Join(root, "go.mod")), "\n")
+	module := "module shop.example/bot\n" + requirements +
 		"\nrequire github.com/innatural/chatbot v0.0.0\nreplace github.com/innatural/chatbot => " + repository + "\n"
 	for name, text := range map[string]string{"go.mod": module, "go.sum": read(t, filepath.Join(root, "go.sum"))} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {

@@ -233,7 +233,8 @@ func ask(method, url, status, pattern string) (answer string, ok bool) {
 	defer func() { _ = response.Body.Close() }() // it has been read
 	body, err := io.ReadAll(response.Body)
 	matched, bad := regexp.Match(pattern, body)
-	return response.Status + "\n" + string(body), errors.Join(err, bad) == nil && matched && strconv.Itoa(response.StatusCode) == status
+	ok = errors.Join(err, bad) == nil && matched && strconv.Itoa(response.StatusCode) == status
+	return response.Status + "\n" + string(body), ok
 }
 
 func httpOnce(ts *testscript.TestScript, args []string) {

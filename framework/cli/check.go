@@ -172,8 +172,8 @@ func (s *session) schema() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of policies, for editors",
-		Long: "Print the JSON Schema (draft 4) of the policies that this program takes. An editor with a TOML language server uses it\n" +
-			"for completion and checks when the policy begins with the line  #:schema ./policy.schema.json",
+		Long: "Print the JSON Schema (draft 4) of the policies that this program takes. An editor with a TOML language server uses\n" +
+			"it for completion and checks when the policy begins with the line  #:schema ./policy.schema.json",
 		Example: s.examples("schema > policy.schema.json", "beside the policy"),
 		Args:    s.args(0, 0),
 		RunE: func(*cobra.Command, []string) error {

@@ -45,8 +45,8 @@ func (s *session) create() *cobra.Command {
 	plugin := &cobra.Command{
 		Use:   "plugin NAME",
 		Short: "Write a plugin with its test, README and example",
-		Long: "Write a folder with a plugin of about 25 lines that works, its test, its README and an example policy. NAME is the Go\n" +
-			"package and the first part of the handlers' names.",
+		Long: "Write a folder with a plugin of about 25 lines that works, its test, its README and an example policy. NAME is the\n" +
+			"Go package and the first part of the handlers' names.",
 		Example: s.examples(
 			"new plugin hello", "writes hello/",
 			"new plugin hello --dir plugins", "writes plugins/hello/",

@@ -18,8 +18,8 @@ func (s *session) healthcheck() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "healthcheck [URL]",
 		Short: "Ask a running server whether it lives",
-		Long: "Ask a running server whether it lives: exit code 0 when it answers 200 within two seconds, 1 otherwise. Without a URL\n" +
-			"it is /livez at the address that serve listens on with the same flags and environment.",
+		Long: "Ask a running server whether it lives: exit code 0 when it answers 200 within two seconds, 1 otherwise. Without a\n" +
+			"URL it is /livez at the address that serve listens on with the same flags and environment.",
 		Example: s.examples(
 			"healthcheck", "in a container without curl",
 			"healthcheck http://127.0.0.1:8080/readyz", "something else",

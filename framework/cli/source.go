@@ -98,7 +98,7 @@ type policyFlags struct {
 
 func (f *policyFlags) register(c *cobra.Command) {
 	c.Flags().StringVarP(&f.file, "policy", "p", "", "policy `FILE`; the built-in policy without it")
-	c.Flags().StringVarP(&f.listen, "listen", "l", "", "`ADDRESS` to listen on, host:port, over the policy's; port 0 is any free one")
+	c.Flags().StringVarP(&f.listen, "listen", "l", "", "`ADDRESS` to listen on, host:port, over the policy's; port 0 is any")
 }
 
 // layer is what the flags lay over the policy, by dotted path.
