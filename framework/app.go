@@ -108,6 +108,7 @@ func New(config Config) (*App, error) {
 	gauge(telemetry.HTTPAbandonedHandlers, telemetry.HTTPAbandonedHandlersHelp, &a.abandoned)
 	gauge(telemetry.HTTPActiveRequests, telemetry.HTTPActiveRequestsHelp, &a.active)
 	gauge(telemetry.HTTPOpenStreams, telemetry.HTTPOpenStreamsHelp, &a.streams)
+	a.exportCache()
 	g, err := a.build(p)
 	if err != nil {
 		return nil, errors.Join(err, a.closeMemory())
@@ -115,6 +116,23 @@ func New(config Config) (*App, error) {
 	a.use(g)
 	a.server = a.newServer(p)
 	return a, nil
+}
+
+// exportCache exports the state of the memory layer.
+func (a *App) exportCache() {
+	layer := []string{telemetry.LabelLayer, "memory"}
+	gauge := func(name, help string, value func(cache.Stats) int64) {
+		a.metrics.GaugeFunc(name, help, func() float64 { return float64(value(a.memory.Stats())) }, layer...)
+	}
+	count := func(name, help string, value func(cache.Stats) int64, labels ...string) {
+		a.metrics.CounterFunc(name, help, func() float64 { return float64(value(a.memory.Stats())) }, append(labels, layer...)...)
+	}
+	gauge(telemetry.CacheKeys, telemetry.CacheKeysHelp, func(s cache.Stats) int64 { return s.Keys })
+	gauge(telemetry.CacheBytes, telemetry.CacheBytesHelp, func(s cache.Stats) int64 { return s.Bytes })
+	gauge(telemetry.CacheMaxBytes, telemetry.CacheMaxBytesHelp, func(s cache.Stats) int64 { return s.MaxBytes })
+	count(telemetry.CacheEvictions, telemetry.CacheEvictionsHelp, func(s cache.Stats) int64 { return s.Evictions })
+	count(telemetry.CacheRequests, telemetry.CacheRequestsHelp, func(s cache.Stats) int64 { return s.Hits }, telemetry.LabelResult, "hit")
+	count(telemetry.CacheRequests, telemetry.CacheRequestsHelp, func(s cache.Stats) int64 { return s.Misses }, telemetry.LabelResult, "miss")
 }
 
 // Policy returns the policy that is served now.

@@ -39,7 +39,7 @@ type generation struct {
 	services map[reflect.Type]any
 	checks   map[string]func(context.Context) Check
 	onStop   []func(context.Context) error
-	versions []string // of the data that answers are made from
+	sources  []string // of the data that answers are made from
 
 	background sync.WaitGroup
 	inflight   atomic.Int64 // requests, and handlers that outlive theirs

@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/innatural/chatbot/framework/cache"
 	"github.com/innatural/chatbot/framework/policy"
@@ -34,12 +37,12 @@ func (h *Host) Status() Status { return h.gen.app.Status() }
 // Reload loads the policy again, as App.Reload does.
 func (h *Host) Reload(ctx context.Context) error { return h.gen.app.Reload(ctx) }
 
-// Version tells which data the plugin's answers are made from. Stored answers serve the generations whose policy and data
-// are the same, and no others; so a plugin that reads files tells a hash of them.
-func (h *Host) Version(data string) {
+// AnswersFrom tells which data, beyond the policy, the plugin's answers are made from. Stored answers serve the generations
+// whose policy and data are the same, and no others; so a plugin that reads a file tells what it read.
+func (h *Host) AnswersFrom(data []byte) {
 	h.gen.mu.Lock()
 	defer h.gen.mu.Unlock()
-	h.gen.versions = append(h.gen.versions, h.plugin+" "+data)
+	h.gen.sources = append(h.gen.sources, h.plugin+" "+strconv.FormatUint(xxhash.Sum64(data), 36))
 }
 
 // Go runs f on a goroutine of the generation: its context ends when the generation is closed, which waits for f.

@@ -106,3 +106,22 @@ cache_control = "short"
 		t.Errorf("hits counted: %q", got)
 	}
 }
+
+func TestStoredAnswersServeTheSamePolicyAndDataOnly(t *testing.T) {
+	data := "one"
+	p := framework.NewPlugin(framework.Info{Name: "test", Handlers: []framework.HandlerInfo{{Name: "test"}}}, framework.NoOptions{},
+		func(h *framework.Host, _ framework.NoOptions) (framework.Handlers, error) {
+			h.AnswersFrom([]byte(data))
+			return framework.Handlers{"test": text(data)}, nil
+		})
+	s := frameworktest.Start(t, "version = 1\n[[routes]]\npath = \"/\"\nhandler = \"test\"\ncache = { ttl = \"1h\" }\n", p)
+	for _, c := range []struct{ data, cache string }{{"one", "MISS"}, {"one", "HIT"}, {"two", "MISS"}, {"two", "HIT"}, {"one", "HIT"}} {
+		data = c.data
+		if err := s.App.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if a := get(t, s, "/"); a.body != c.data || a.header.Get("X-Cache") != c.cache {
+			t.Errorf("data %s: %s %s, want %s", c.data, a.body, a.header.Get("X-Cache"), c.cache)
+		}
+	}
+}

@@ -56,7 +56,7 @@ var builtIn = sync.OnceValues(func() (*shop.Catalogue, error) {
 var images embed.FS
 
 func build(h *framework.Host, o Options) (framework.Handlers, error) {
-	catalogue, err := load(o)
+	catalogue, err := load(h, o)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 	return handlers(catalogue)
 }
 
-func load(o Options) (*shop.Catalogue, error) {
+func load(h *framework.Host, o Options) (*shop.Catalogue, error) {
 	if o.File == "" {
 		return builtIn()
 	}
@@ -72,6 +72,7 @@ func load(o Options) (*shop.Catalogue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read catalogue: %w", err)
 	}
+	h.AnswersFrom(data)
 	return shop.LoadCatalogue(o.File, data)
 }
 

@@ -41,7 +41,7 @@ var builtInFile []byte
 var builtIn = sync.OnceValues(func() (*shop.FAQ, error) { return shop.LoadFAQ("faq.json", builtInFile) })
 
 func build(h *framework.Host, o Options) (framework.Handlers, error) {
-	f, err := load(o)
+	f, err := load(h, o)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 	return framework.Handlers{"faq": faq{f}.answer}, nil
 }
 
-func load(o Options) (*shop.FAQ, error) {
+func load(h *framework.Host, o Options) (*shop.FAQ, error) {
 	if o.File == "" {
 		return builtIn()
 	}
@@ -57,6 +57,7 @@ func load(o Options) (*shop.FAQ, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read FAQ: %w", err)
 	}
+	h.AnswersFrom(data)
 	return shop.LoadFAQ(o.File, data)
 }
 

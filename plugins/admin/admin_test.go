@@ -1,0 +1,62 @@
+package admin_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/frameworktest"
+	"github.com/innatural/chatbot/framework/policy"
+	"github.com/innatural/chatbot/plugins/admin"
+)
+
+const good = `
+version = 1
+[[routes]]
+method = "POST"
+path = "/-/reload"
+handler = "admin.reload"
+audience = "admin"
+`
+
+func reload(t *testing.T, s *frameworktest.Server) (status int, body string) {
+	t.Helper()
+	res, err := s.Client.Post(s.URL+"/-/reload", "", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
+func TestReload(t *testing.T) {
+	var text atomic.Value
+	text.Store(good)
+	s := frameworktest.StartWith(t, func(v policy.Vocabulary) (*policy.Policy, error) {
+		return framework.PolicyText("shop.toml", text.Load().(string))(v)
+	}, admin.Plugin())
+	if status, body := reload(t, s); status != 200 || !strings.Contains(body, `"success":true`) {
+		t.Errorf("a good policy: %d %s", status, body)
+	}
+	text.Store(good + "tll = 1\n[server]\nbody_limit = \"1 parsec\"\n")
+	status, body := reload(t, s)
+	if status != http.StatusUnprocessableEntity {
+		t.Errorf("a bad policy: %d", status)
+	}
+	for _, want := range []string{"policy_invalid", "shop.toml:8:1", "unknown key", "body_limit"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the answer does not say %q: %s", want, body)
+		}
+	}
+	text.Store(good)
+	if status, _ := reload(t, s); status != 200 {
+		t.Errorf("the old policy does not go on: %d", status)
+	}
+}
