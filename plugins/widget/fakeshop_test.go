@@ -3,6 +3,8 @@ package widget_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -82,6 +84,14 @@ func (s *shop) got(path string) []map[string]any {
 		}
 	}
 	return bodies
+}
+
+// left waits until the customer has left a stream that waits.
+func (s *shop) left(t *testing.T) {
+	t.Helper()
+	if cause := <-s.stopped; !errors.Is(cause, framework.ErrClientGone) {
+		t.Errorf("the stream ended with %v", cause)
+	}
 }
 
 // note keeps a request and returns its body.
@@ -193,9 +203,7 @@ func (s *shop) stream(_ context.Context, req *framework.Request) (*framework.Res
 				"success": true, "content": "", "done": true, "fullMessage": text, "language": language,
 				"suggestions": []string{"Et ensuite ?"},
 			}
-			for key, value := range more {
-				end[key] = value
-			}
+			maps.Copy(end, more)
 			return w.Event(end)
 		}
 		if err := w.Event(object{"type": "connected", "sessionId": body["sessionId"]}); err != nil {

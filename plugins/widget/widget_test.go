@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -36,13 +37,20 @@ func start(t *testing.T, options string) *frameworktest.Server {
 	return frameworktest.Start(t, policyWith(options), widget.Plugin())
 }
 
+// answer is what the server sent.
+type answer struct {
+	status int
+	header http.Header
+	page   string
+}
+
 // get serves the page with options and returns its answer to a GET of /.
-func get(t *testing.T, options string) (*http.Response, string) {
+func get(t *testing.T, options string) answer {
 	t.Helper()
 	return fetch(t, start(t, options))
 }
 
-func fetch(t *testing.T, s *frameworktest.Server, header ...string) (*http.Response, string) {
+func fetch(t *testing.T, s *frameworktest.Server, header ...string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/", nil)
 	if err != nil {
@@ -55,12 +63,11 @@ func fetch(t *testing.T, s *frameworktest.Server, header ...string) (*http.Respo
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	if err != nil {
+	if err := errors.Join(err, res.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return res, string(body)
+	return answer{res.StatusCode, res.Header, string(body)}
 }
 
 // inline returns what stands in the page's only element of a kind that has no attributes.
@@ -74,13 +81,13 @@ func inline(t *testing.T, page, element string) string {
 }
 
 func TestThePageIsServedWithItsOwnHashesAndNothingUnsafe(t *testing.T) {
-	res, page := get(t, "")
-	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/html; charset=utf-8" {
-		t.Fatalf("got %d %s", res.StatusCode, res.Header.Get("Content-Type"))
+	got := get(t, "")
+	if got.status != http.StatusOK || got.header.Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Fatalf("got %d %s", got.status, got.header.Get("Content-Type"))
 	}
-	csp := res.Header.Get("Content-Security-Policy")
+	csp := got.header.Get("Content-Security-Policy")
 	for _, element := range []string{"script", "style"} {
-		sum := sha256.Sum256([]byte(inline(t, page, element)))
+		sum := sha256.Sum256([]byte(inline(t, got.page, element)))
 		if want := element + "-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(csp, want+";") {
 			t.Errorf("the policy lacks %s:\n%s", want, csp)
 		}
@@ -96,26 +103,25 @@ func TestThePageIsServedWithItsOwnHashesAndNothingUnsafe(t *testing.T) {
 	if strings.Contains(csp, "unsafe") {
 		t.Errorf("unsafe: %s", csp)
 	}
-	if got := res.Header.Get("X-Frame-Options"); got != "DENY" {
-		t.Errorf("X-Frame-Options: %q", got)
+	if frame := got.header.Get("X-Frame-Options"); frame != "DENY" {
+		t.Errorf("X-Frame-Options: %q", frame)
 	}
-	if got := res.Header.Get("Referrer-Policy"); got != "strict-origin-when-cross-origin" {
-		t.Errorf("Referrer-Policy: %q", got)
+	if referrer := got.header.Get("Referrer-Policy"); referrer != "strict-origin-when-cross-origin" {
+		t.Errorf("Referrer-Policy: %q", referrer)
 	}
 }
 
 func TestAnUnchangedPageIsNotSentAgain(t *testing.T) {
 	s := start(t, "")
-	first, _ := fetch(t, s)
-	second, body := fetch(t, s, "If-None-Match", first.Header.Get("ETag"))
-	if second.StatusCode != http.StatusNotModified || body != "" {
-		t.Fatalf("got %d and %d bytes for ETag %q", second.StatusCode, len(body), first.Header.Get("ETag"))
+	tag := fetch(t, s).header.Get("ETag")
+	if again := fetch(t, s, "If-None-Match", tag); again.status != http.StatusNotModified || again.page != "" {
+		t.Fatalf("got %d and %d bytes for ETag %q", again.status, len(again.page), tag)
 	}
 }
 
 func TestOptionsReachThePageAndItsHeaders(t *testing.T) {
 	t.Run("title and language", func(t *testing.T) {
-		_, page := get(t, `title = "Olive & <b>Argan</b>"`+"\n"+`language = "ar"`)
+		page := get(t, `title = "Olive & <b>Argan</b>"`+"\n"+`language = "ar"`).page
 		for _, want := range []string{"<title>Olive &amp; &lt;b&gt;Argan&lt;/b&gt;</title>", `<html lang="ar"`} {
 			if !strings.Contains(page, want) {
 				t.Errorf("the page lacks %s", want)
@@ -134,11 +140,11 @@ func TestOptionsReachThePageAndItsHeaders(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			res, _ := get(t, tt.options)
-			if csp := res.Header.Get("Content-Security-Policy"); !strings.Contains(csp, tt.csp) {
+			header := get(t, tt.options).header
+			if csp := header.Get("Content-Security-Policy"); !strings.Contains(csp, tt.csp) {
 				t.Errorf("the policy lacks %s:\n%s", tt.csp, csp)
 			}
-			if got := res.Header.Get("X-Frame-Options"); got != tt.frame {
+			if got := header.Get("X-Frame-Options"); got != tt.frame {
 				t.Errorf("X-Frame-Options: %q, want %q", got, tt.frame)
 			}
 		})
@@ -165,7 +171,7 @@ func TestOptionsThatCouldOpenThePolicyAreRefused(t *testing.T) {
 }
 
 func TestThePageKeepsItsRules(t *testing.T) {
-	_, page := get(t, "")
+	page := get(t, "").page
 	script, style := inline(t, page, "script"), inline(t, page, "style")
 	for _, tt := range []struct {
 		rule, text string
@@ -192,7 +198,7 @@ func TestThePageKeepsItsRules(t *testing.T) {
 }
 
 func TestEveryTextExistsInEveryLanguage(t *testing.T) {
-	_, page := get(t, "")
+	page := get(t, "").page
 	found := regexp.MustCompile(`(?s)<script type="application/json" id="strings">(.*?)</script>`).FindStringSubmatch(page)
 	if found == nil {
 		t.Fatal("the page has no texts")
@@ -233,7 +239,7 @@ func TestTheExampleServesThePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := frameworktest.Start(t, string(example), widget.Plugin())
-	if res, _ := fetch(t, s); res.StatusCode != http.StatusOK {
-		t.Fatalf("got %d", res.StatusCode)
+	if got := fetch(t, s); got.status != http.StatusOK {
+		t.Fatalf("got %d", got.status)
 	}
 }
