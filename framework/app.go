@@ -296,7 +296,9 @@ func (a *App) Serve(ctx context.Context, l net.Listener) error {
 	}
 	a.drain()
 	err := a.stopServer()
-	<-served
+	if serveErr := <-served; serveErr != nil {
+		err = errors.Join(err, fmt.Errorf("serve: %w", serveErr))
+	}
 	return errors.Join(err, a.Close())
 }
 

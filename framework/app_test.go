@@ -293,7 +293,9 @@ func TestAdminAudience(t *testing.T) {
 		header []string
 		status int
 	}{
-		{nil, 401}, {[]string{"Authorization", "Bearer wrong"}, 403}, {[]string{"Authorization", "Basic s3cret"}, 401},
+		{nil, 401},
+		{[]string{"Authorization", "Bearer wrong"}, 403},
+		{[]string{"Authorization", "Basic s3cret"}, 401},
 		{[]string{"Authorization", "Bearer s3cret"}, 200},
 	} {
 		if a := get(t, s, "/admin", c.header...); a.status != c.status {

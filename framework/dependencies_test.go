@@ -19,17 +19,20 @@ var rules = []struct {
 }{
 	{
 		[]string{"framework/policy"},
-		[]string{"net/http", "github.com/gofiber/", "github.com/valyala/", "github.com/redis/", "github.com/prometheus/", module}, nil,
+		[]string{"net/http", "github.com/gofiber/", "github.com/valyala/", "github.com/redis/", "github.com/prometheus/", module},
+		nil,
 		"a policy is names, patterns and values: it knows no HTTP, no Redis and nothing of ours",
 	},
 	{
 		[]string{"framework/cache"},
-		[]string{"net/http", "github.com/gofiber/", "github.com/valyala/", module}, nil,
+		[]string{"net/http", "github.com/gofiber/", "github.com/valyala/", module},
+		nil,
 		"the layers know neither HTTP nor policies, so that anything can be stored in them",
 	},
 	{
 		[]string{"framework/encoding", "framework/limit"},
-		[]string{"github.com/gofiber/", "github.com/valyala/", module}, nil,
+		[]string{"github.com/gofiber/", "github.com/valyala/", module},
+		nil,
 		"encoding and limits are used by the framework and know nothing of it",
 	},
 	{
@@ -46,12 +49,14 @@ var rules = []struct {
 	},
 	{
 		[]string{"framework/"},
-		[]string{module + "plugins", module + "apps", module + "policies"}, nil,
+		[]string{module + "plugins", module + "apps", module + "policies"},
+		nil,
 		"the framework imports nothing that is built on it",
 	},
 	{
 		[]string{"plugins/"},
-		[]string{module + "apps", module + "framework/cli", "github.com/gofiber/", "github.com/valyala/"}, nil,
+		[]string{module + "apps", module + "framework/cli", "github.com/gofiber/", "github.com/valyala/"},
+		nil,
 		"a plugin sees requests and answers, not the server: it can be tested without one, and the server can change under it",
 	},
 }

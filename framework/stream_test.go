@@ -210,7 +210,9 @@ func TestHEADOfAStreamRunsNothingOn(t *testing.T) {
 	if a := do(t, s, http.MethodHead, "/stream", ""); a.status != 200 {
 		t.Errorf("got %d", a.status)
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("the stream went on without a client")
+	}
 	eventually(t, "closed", func() bool { return metric(t, s, "http_server_open_streams") == "0" })
 }
 

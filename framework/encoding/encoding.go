@@ -126,7 +126,7 @@ func compress(pool *sync.Pool, buf *bytes.Buffer, body []byte) {
 	w := pool.Get().(writer)
 	w.Reset(buf)
 	w.Write(body) //nolint:errcheck // a bytes.Buffer takes every byte
-	w.Close()     //nolint:errcheck // as above
+	w.Close()
 	w.Reset(nil)
 	pool.Put(w)
 }

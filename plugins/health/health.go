@@ -4,6 +4,7 @@ package health
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime"
 	"runtime/metrics"
@@ -79,11 +80,12 @@ func report(ctx context.Context, h *framework.Host) (*framework.Response, error)
 		"status": "healthy", "keys": stats.Keys, "bytes": stats.Bytes, "maxBytes": stats.MaxBytes,
 		"hitRate": fmt.Sprintf("%.2f%%", 100*stats.HitRate()),
 	}
+	if h.Policy().Cache.Redis.Host == "" {
+		s.Services["redis"] = map[string]any{"status": "disabled", "latencyMs": 0}
+	}
 	for name, check := range h.Checks(ctx) {
 		fields := map[string]any{"status": check.Status}
-		for key, value := range check.Fields {
-			fields[key] = value
-		}
+		maps.Copy(fields, check.Fields)
 		s.Services[name] = fields
 		if check.Status == "unhealthy" || check.Status == "degraded" && s.Status == "healthy" {
 			s.Status = check.Status

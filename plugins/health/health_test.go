@@ -75,8 +75,13 @@ func TestHealthIsThatOfTheDependencies(t *testing.T) {
 			t.Errorf("services.model: %v", model)
 		}
 		for _, path := range [][]string{
-			{"uptime", "seconds"}, {"uptime", "formatted"}, {"uptime", "startTime"}, {"system", "memory"}, {"system", "cpu"},
-			{"system", "goroutines"}, {"services", "cache"},
+			{"uptime", "seconds"},
+			{"uptime", "formatted"},
+			{"uptime", "startTime"},
+			{"system", "memory"},
+			{"system", "cpu"},
+			{"system", "goroutines"},
+			{"services", "cache"},
 		} {
 			if of, ok := answer[path[0]].(map[string]any); !ok || of[path[1]] == nil {
 				t.Errorf("no %v", path)
