@@ -283,6 +283,41 @@ func TestMalformedRequestsAreAnsweredOrClosed(t *testing.T) {
 	}
 }
 
+// A client that is still sending gets its answer, instead of a connection that is reset.
+func TestABodyThatIsTooLargeIsAnswered(t *testing.T) {
+	s := frameworktest.Start(t, basics, basicPlugin())
+	conn := s.Dial(t)
+	const size = 9_000_000
+	head := fmt.Sprintf("POST /api/json HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", size)
+	if _, err := conn.Write(append([]byte(head), bytes.Repeat([]byte("<"), size)...)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(conn)
+	if err != nil || !bytes.HasPrefix(b, []byte("HTTP/1.1 413 ")) {
+		t.Errorf("%v, %.80q", err, b)
+	}
+	if a := get(t, s, "/api/text"); a.status != 200 {
+		t.Errorf("afterwards: %d", a.status)
+	}
+}
+
+func TestAClientThatAsksFirstIsToldBeforeItSends(t *testing.T) {
+	s := frameworktest.Start(t, basics, basicPlugin())
+	for _, c := range []struct {
+		size int
+		want string
+	}{{5, "HTTP/1.1 100 Continue"}, {9_000_000, "HTTP/1.1 413 Request Entity Too Large"}} {
+		conn := s.Dial(t)
+		if _, err := fmt.Fprintf(conn, "POST /api/json HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", c.size); err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(conn).ReadString('\r')
+		if err != nil || strings.TrimSpace(line) != c.want {
+			t.Errorf("%d bytes: %q, %v", c.size, line, err)
+		}
+	}
+}
+
 func TestAdminAudience(t *testing.T) {
 	s := frameworktest.Start(t, basics, basicPlugin())
 	if a := get(t, s, "/admin"); a.status != 200 {

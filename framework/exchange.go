@@ -1,9 +1,11 @@
 package framework
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -138,7 +140,21 @@ func (x *exchange) finish(response *Response, err error) {
 	rt.gen.hold()
 	x.app().streams.Add(1)
 	x.http.Response.ImmediateHeaderFlush = x.stream.first == nil
-	x.http.Response.SetBodyStream(x.stream, -1)
+	if x.http.Request.Header.IsHTTP11() || x.method == http.MethodHead {
+		x.http.Response.SetBodyStream(x.stream, -1)
+		return
+	}
+	// HTTP/1.0 has no chunks: the end of the connection is the end of the answer.
+	const untilClose = -2
+	header.SetContentLength(untilClose)
+	head, body := bytes.Clone(header.Header()), x.stream
+	x.http.HijackSetNoResponse(true)
+	x.http.Hijack(func(conn net.Conn) {
+		if _, err := conn.Write(head); err == nil {
+			_, _ = body.WriteTo(conn) // reports its end itself
+		}
+		_ = body.Close()
+	})
 }
 
 // failed turns an error into the answer that its client expects.

@@ -161,6 +161,9 @@ func (g *generation) serve(ctx *fasthttp.RequestCtx) {
 
 // unmatched answers a request that no route takes: OPTIONS, 405 where other methods would do, else 404.
 func (x *exchange) unmatched(allow []string) (*Response, error) {
+	if x.method == http.MethodOptions && x.path == "*" { // of the server as a whole
+		return &Response{Status: http.StatusNoContent}, nil
+	}
 	if len(allow) == 0 {
 		return nil, &Error{Status: http.StatusNotFound, Code: "not_found", Message: "there is nothing at this address"}
 	}

@@ -4,10 +4,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
@@ -38,6 +40,7 @@ func (a *App) newServer(p *policy.Policy) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      a.front(),
 		ErrorHandler:                 a.malformed,
+		ExpectHandler:                a.expected,
 		ReadBufferSize:               int(p.Server.HeaderLimit),
 		MaxRequestBodySize:           int(p.Server.BodyLimit),
 		ReadTimeout:                  p.Server.ReadTimeout.D(),
@@ -69,6 +72,7 @@ func (a *App) malformed(ctx *fasthttp.RequestCtx, err error) {
 	answer := &Error{Status: http.StatusBadRequest, Code: "malformed_request", Message: "the request is not valid HTTP", Err: err}
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		linger(ctx, int64(g.policy.Server.HeaderLimit))
 		answer = &Error{
 			Status: http.StatusRequestEntityTooLarge, Code: "body_too_large",
 			Message: fmt.Sprintf("the body is larger than %s", g.policy.Server.BodyLimit),
@@ -83,6 +87,46 @@ func (a *App) malformed(ctx *fasthttp.RequestCtx, err error) {
 	}
 	ctx.SetConnectionClose()
 	x.finish(nil, answer)
+}
+
+// expected answers a client that asks before it sends its body (RFC 9110, section 10.1.1).
+func (a *App) expected(ctx *fasthttp.RequestCtx) int {
+	if int64(ctx.Request.Header.ContentLength()) <= int64(a.Policy().Server.BodyLimit) {
+		return http.StatusContinue
+	}
+	a.malformed(ctx, fasthttp.ErrBodyTooLarge)
+	return http.StatusRequestEntityTooLarge
+}
+
+// Bounds of what is read of a body that is too large.
+const (
+	lingerBytes = 32 << 20
+	lingerTime  = time.Second
+)
+
+// linger reads on for a moment: a connection that is closed with unread bytes is reset, and the client, which is still sending,
+// would not get its answer.
+func linger(ctx *fasthttp.RequestCtx, readBuffer int64) {
+	if ctx.Request.MayContinue() { // the client waits for a word before it sends
+		return
+	}
+	unread := int64(ctx.Request.Header.ContentLength())
+	if unread < 0 || unread > lingerBytes {
+		unread = lingerBytes
+	}
+	// As much as a read buffer of it has been taken already, nobody knows how much: the end gets a moment of its own.
+	end := min(unread, readBuffer)
+	for _, part := range []struct {
+		bytes int64
+		time  time.Duration
+	}{{unread - end, lingerTime}, {end, lingerTime / 20}} {
+		if err := ctx.Conn().SetReadDeadline(time.Now().Add(part.time)); err != nil {
+			return
+		}
+		if _, err := io.CopyN(io.Discard, ctx.Conn(), part.bytes); err != nil {
+			return
+		}
+	}
 }
 
 // withTLS wraps a listener in the policy's certificate.

@@ -3,6 +3,7 @@ package framework
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -109,7 +110,6 @@ type streamBody struct {
 	failed  func(error) []byte
 	onEnd   func(written int64, err error)
 	endOnce sync.Once
-	rest    []byte // of a piece that Read could not deliver whole
 }
 
 type streamLimits struct{ idle, max, write time.Duration }
@@ -186,33 +186,8 @@ func (b *streamBody) tell(send func([]byte) error, err error) error {
 	return err
 }
 
-// Read implements io.Reader for clients of HTTP/1.0, whose answers have no chunks.
-func (b *streamBody) Read(p []byte) (int, error) {
-	if len(b.rest) == 0 {
-		if b.first != nil {
-			b.rest, b.first = append(b.rest, b.first...), nil
-			b.acks <- nil
-		} else {
-			select {
-			case piece := <-b.pieces:
-				b.rest = append(b.rest[:0], piece...)
-				b.acks <- nil
-			case err := <-b.ended:
-				if err != nil {
-					return 0, err
-				}
-				return 0, io.EOF
-			case <-b.ctx.Done():
-				return 0, context.Cause(b.ctx)
-			case <-time.After(b.limits.idle):
-				return 0, ErrStreamIdle
-			}
-		}
-	}
-	n := copy(p, b.rest)
-	b.rest = b.rest[n:]
-	return n, nil
-}
+// Read implements io.Reader, which fasthttp asks of a body. It uses WriteTo instead.
+func (b *streamBody) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
 // Close implements io.Closer: fasthttp calls it once the answer is written or has failed.
 func (b *streamBody) Close() error {

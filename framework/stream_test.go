@@ -117,6 +117,30 @@ func TestEachEventIsOneChunk(t *testing.T) {
 	}
 }
 
+func TestAnHTTP10ClientGetsAStreamWithoutChunks(t *testing.T) {
+	s := streamServer(t, func(_ context.Context, w *framework.Stream) error {
+		for i := range 3 {
+			if err := w.Event(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil)
+	conn := s.Dial(t)
+	if _, err := conn.Write([]byte("GET /stream HTTP/1.0\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, body, _ := strings.Cut(string(all), "\r\n\r\n")
+	if body != "data: 0\n\ndata: 1\n\ndata: 2\n\n" || strings.Contains(head, "Transfer-Encoding") || !strings.Contains(head, "Connection: close") {
+		t.Errorf("got %s", all)
+	}
+	eventually(t, "closed", func() bool { return metric(t, s, "http_server_open_streams") == "0" })
+}
+
 func TestAStreamThatFailsBeforeItsFirstPieceIsAnHTTPError(t *testing.T) {
 	s := streamServer(t, func(context.Context, *framework.Stream) error { return framework.NotFound("nothing to stream") }, nil)
 	if res := open(t, s); res.StatusCode != http.StatusNotFound {
