@@ -296,6 +296,7 @@ func (a *App) Serve(ctx context.Context, l net.Listener) error {
 	}
 	a.drain()
 	err := a.stopServer()
+	_ = l.Close() // the server does not know its listener yet when it is stopped at once; closed twice otherwise
 	if serveErr := <-served; serveErr != nil {
 		err = errors.Join(err, fmt.Errorf("serve: %w", serveErr))
 	}
