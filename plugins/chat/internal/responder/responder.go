@@ -155,6 +155,8 @@ func (r *Responder) finish(q *question, a *Answer) {
 		}
 		a.Suggestions = r.phrases.suggest(key, q.Language)
 	}
+	said := label(q.words)
+	a.Suggestions = slices.DeleteFunc(slices.Clone(a.Suggestions), func(s string) bool { return label(cutWords(s)) == said })
 	if a.Products == nil {
 		a.Products = []shop.Card{}
 	}
