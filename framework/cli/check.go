@@ -144,7 +144,11 @@ func (s *session) explain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e := p.Explain(strings.ToUpper(args[0]), target, framework.Stages())
+			method := strings.ToUpper(args[0])
+			e := p.Explain(method, target, framework.Stages())
+			if e.Cached {
+				e.Key = framework.CacheKey(&p.Routes[e.Index], framework.NewRequest(method, target, nil))
+			}
 			if format == formatJSON {
 				return s.writeJSON(e)
 			}

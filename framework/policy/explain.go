@@ -83,6 +83,7 @@ type Explanation struct {
 	Cached   bool      `json:"cached"`
 	Why      string    `json:"why"` // whether answers are stored, and why or why not
 	CacheKey []KeyPart `json:"cacheKey,omitempty"`
+	Key      string    `json:"key,omitempty"` // the whole of it as the cache writes it, set by the caller
 	Plugin   string    `json:"plugin,omitempty"`
 	Options  []Setting `json:"options,omitempty"` // of the plugin
 	Stages   []string  `json:"stages,omitempty"`  // that a request passes, in order
@@ -276,6 +277,9 @@ func (e Explanation) WriteText(w io.Writer) error {
 	row("  stored", e.Why)
 	for _, part := range e.CacheKey {
 		row("  key: "+strings.TrimSpace(part.Part+" "+part.Name), part.Value)
+	}
+	if e.Key != "" {
+		row("  key", e.Key)
 	}
 	if len(e.Stages) > 0 {
 		row("  order", strings.Join(e.Stages, " → "))

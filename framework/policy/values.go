@@ -83,7 +83,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String writes the span in the form that ParseDuration reads, with the fewest units: 90m is "1h30m", 168h is "1w".
+// String writes the span in the form that ParseDuration reads, with the fewest units: 90m is "1h30m", 168h is "1w", 30d stays "30d".
 func (d Duration) String() string {
 	if d == 0 {
 		return "0s"
@@ -103,6 +103,9 @@ func (d Duration) String() string {
 		{"us", time.Microsecond},
 		{"ns", 1},
 	} {
+		if u.name == "w" && rest%u.span != 0 {
+			continue
+		}
 		if n := rest / u.span; n > 0 {
 			fmt.Fprintf(&b, "%d%s", n, u.name)
 			rest -= n * u.span
