@@ -40,7 +40,7 @@ check: generate ## fail when something generated is not current
 	git diff --exit-code -- README.md policies
 
 bench: ## measure what is promised (takes a few minutes)
-	go test -run '^$$' -bench . -benchmem ./framework/... ./plugins/...
+	go test -run '^$$' -bench . -benchmem ./framework/... ./plugins/... ./apps/...
 
 fuzz: ## fuzz every parser and key for FUZZTIME each
 	@for package in $$(go list ./...); do \
