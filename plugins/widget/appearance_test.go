@@ -1,0 +1,101 @@
+package widget_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/innatural/chatbot/framework/frameworktest/browsertest"
+)
+
+func TestArabicTurnsThePage(t *testing.T) {
+	_, p := open(t, desktop)
+	p.Click("[data-language=ar]")
+	p.Wait(`document.querySelector(".message.shop .text")?.textContent === "أهلًا بكم!"`)
+	root := browsertest.Eval[string](p, `(({ lang, dir }) => lang + " " + dir)(document.documentElement)`)
+	if log := direction(p, "#log"); root != "ar rtl" || log != "rtl" {
+		t.Errorf("the page is %q, the conversation %q", root, log)
+	}
+	if got := p.Text("#find"); got != "ابحث عن عنايتي" {
+		t.Errorf("the button says %q", got)
+	}
+	p.Click("#message")
+	say(p, "products")
+	answered(p, 1)
+	if !browsertest.Eval[bool](p, `(() => {
+		const box = (s) => document.querySelector(s).getBoundingClientRect();
+		return box(".picture").left > box(".card h3").left && box("#send").left < box("#message").left;
+	})()`) {
+		t.Error("the layout does not follow the direction")
+	}
+	p.Click("[data-language=en]")
+	if got := browsertest.Eval[string](p, `document.documentElement.dir`); got != "ltr" {
+		t.Errorf("back in English the direction is %q", got)
+	}
+	if n := p.Count(".message.user"); n != 1 {
+		t.Error("a change of language loses the conversation")
+	}
+	p.NoErrors()
+}
+
+func TestAMessageInArabicScriptIsSentAsArabic(t *testing.T) {
+	s, p := open(t, desktop)
+	say(p, "ما هو الشامبو؟")
+	answered(p, 1)
+	if got := s.got("/api/chat/stream")[0]["language"]; got != "ar" {
+		t.Errorf("language %v", got)
+	}
+	if page, message := direction(p, "html"), direction(p, ".message.user .text"); page != "ltr" || message != "rtl" {
+		t.Errorf("the page is %s, the message %s", page, message)
+	}
+}
+
+func TestTheLanguageIsThatOfTheBrowserThenOfTheCustomer(t *testing.T) {
+	_, p := open(t, browsertest.Device{Width: 800, Height: 600, Language: "en-GB"})
+	if got := p.Text(".message.shop .text"); got != "Hello!" {
+		t.Errorf("greeting: %q", got)
+	}
+	p.Click("[data-language=ar]")
+	p.Wait(`document.querySelector(".message.shop .text")?.textContent === "أهلًا بكم!"`)
+	before := browsertest.Eval[string](p, `localStorage.getItem("innatural.session")`)
+	p.Go(browsertest.Eval[string](p, "location.href"))
+	p.Wait(`document.querySelector(".message.shop .text")?.textContent === "أهلًا بكم!"`)
+	if after := browsertest.Eval[string](p, `localStorage.getItem("innatural.session")`); after != before {
+		t.Errorf("the session is %q, was %q", after, before)
+	}
+	p.NoErrors()
+}
+
+func TestEverythingFitsAndIsLegible(t *testing.T) {
+	for _, d := range []browsertest.Device{
+		{Width: 320, Height: 568},
+		{Width: 360, Height: 740, Dark: true},
+		{Width: 768, Height: 1024},
+		{Width: 1440, Height: 900, Dark: true},
+		{Width: 1440, Height: 900},
+		{Width: 640, Height: 300},
+	} {
+		t.Run(fmt.Sprintf("%dx%d dark %t", d.Width, d.Height, d.Dark), func(t *testing.T) {
+			s, p := open(t, d)
+			for i, language := range []string{"fr", "en", "ar"} {
+				p.Click("[data-language=" + language + "]")
+				p.Wait(`document.documentElement.lang === "` + language + `" && document.querySelector(".message")`)
+				if i == 0 {
+					p.FitsItsWidth()
+					p.Contrast()
+					p.Click("#message")
+					for n, text := range []string{"products", "ticket", "fail", strings.Repeat("mot", 100)} {
+						say(p, text)
+						answered(p, n+1)
+					}
+					say(p, "hang")
+					p.Wait(`document.querySelector(".message.shop:last-child .text")`)
+				}
+				p.FitsItsWidth()
+				p.Contrast()
+			}
+			p.Click("#stop")
+			s.left(t)
+		})
+	}
+}
