@@ -18,7 +18,13 @@ import (
 	"github.com/innatural/chatbot/plugins"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The goroutines of fasthttp that outlive a server end by themselves.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).workerFunc"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+}
 
 func file(t *testing.T, path ...string) string {
 	t.Helper()
@@ -70,7 +76,8 @@ func post(t *testing.T, s *frameworktest.Server, path, body string) (int, map[st
 
 // A reload keeps conversations, qualifications and events.
 func TestReloadKeepsState(t *testing.T) {
-	s := frameworktest.Start(t, file(t, "chat", "example.toml")+routes(t, "qualification")+routes(t, "analytics"), plugins.Standard()...)
+	all := file(t, "chat", "example.toml") + routes(t, "qualification") + routes(t, "analytics")
+	s := frameworktest.Start(t, all, plugins.Standard()...)
 	post(t, s, "/api/chat", `{"sessionId":"s","language":"fr","message":"un savon pour peau sèche"}`)
 	post(t, s, "/api/qualification/start", `{"sessionId":"s","language":"fr"}`)
 	post(t, s, "/api/analytics/track", `{"sessionId":"s","event":"message_sent"}`)
@@ -82,7 +89,8 @@ func TestReloadKeepsState(t *testing.T) {
 	if _, v := post(t, s, "/api/chat", `{"sessionId":"s","message":"le moins cher ?"}`); len(v["products"].([]any)) != 1 {
 		t.Errorf("the conversation is forgotten: %v", v)
 	}
-	if status, v := post(t, s, "/api/qualification/answer", `{"sessionId":"s","step":1,"answer":{"selected":"hair"}}`); status != http.StatusOK {
+	status, v := post(t, s, "/api/qualification/answer", `{"sessionId":"s","step":1,"answer":{"selected":"hair"}}`)
+	if status != http.StatusOK {
 		t.Errorf("the qualification is forgotten: %v", v)
 	}
 	resp, err := s.Client.Get(s.URL + "/api/analytics/recent")
@@ -148,7 +156,8 @@ func TestChatOverHTTP(t *testing.T) {
 			t.Errorf("%s %.40s: %d, want %d: %v", c.path, c.body, status, c.status, v)
 		}
 	}
-	if status, v := post(t, s, "/v1/chat/completions", `{"messages":[]}`); v["error"].(map[string]any)["code"] != "invalid_request" {
+	status, v := post(t, s, "/v1/chat/completions", `{"messages":[]}`)
+	if v["error"].(map[string]any)["code"] != "invalid_request" {
 		t.Errorf("%d: the error of OpenAI's protocol is %v", status, v)
 	}
 	s.Stop()

@@ -35,7 +35,8 @@ var eventName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$`)
 func (o Options) Validate() error {
 	for _, name := range o.Events {
 		if !eventName.MatchString(name) {
-			return &policy.OptionError{Key: "events", Err: fmt.Errorf("%q is not a name of 1 to 64 letters, digits and _ . : -", name)}
+			err := fmt.Errorf("%q is not a name of 1 to 64 letters, digits and _ . : -", name)
+			return &policy.OptionError{Key: "events", Err: err}
 		}
 	}
 	if len(o.Events) > 100 {

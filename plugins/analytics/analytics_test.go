@@ -39,8 +39,7 @@ func newPlugin(t testing.TB, change ...func(*Options)) plugin {
 func (p plugin) post(t testing.TB, handler, body string) (wrong []string, err error) {
 	t.Helper()
 	resp, err := p.handlers()[handler](t.Context(), framework.NewRequest("POST", "/", []byte(body)))
-	var e *framework.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*framework.Error](err); ok {
 		for _, d := range e.Details {
 			wrong = append(wrong, d.Field)
 		}
@@ -66,7 +65,8 @@ func (p plugin) metric(t *testing.T, line string) {
 func (p plugin) recentAnswer(t *testing.T) (v struct {
 	Events   []event
 	Feedback []rating
-}) {
+},
+) {
 	t.Helper()
 	resp, err := p.recent(t.Context(), framework.NewRequest("GET", "/", nil))
 	if err != nil {
@@ -200,14 +200,21 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+func isAnswer(err error) bool {
+	_, ok := errors.AsType[*framework.Error](err)
+	return ok
+}
+
 func FuzzTrack(f *testing.F) {
-	for _, body := range []string{`{"event":"a","sessionId":"s","data":{}}`, `{"data":{"a":1}`, `{"data":"\ud800"}`, `{"rating":1e999}`} {
+	for _, body := range []string{
+		`{"event":"a","sessionId":"s","data":{}}`, `{"data":{"a":1}`, `{"data":"\ud800"}`, `{"rating":1e999}`,
+	} {
 		f.Add(body)
 	}
 	p := newPlugin(f)
 	f.Fuzz(func(t *testing.T, body string) {
 		for _, handler := range []string{"analytics.track", "analytics.feedback"} {
-			if _, err := p.post(t, handler, body); err != nil && !errors.As(err, new(*framework.Error)) {
+			if _, err := p.post(t, handler, body); err != nil && !isAnswer(err) {
 				t.Errorf("%q: %v", body, err)
 			}
 		}

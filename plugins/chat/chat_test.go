@@ -21,7 +21,9 @@ func TestAnswerHasTheShapeOfTheContract(t *testing.T) {
 	b := newBot(t)
 	got := b.ask(t, "chat", "/api/chat", map[string]any{
 		"message": "  Quel shampooing pour cheveux secs ?  ", "sessionId": "s-1", "language": "fr",
-		"userProfile": map[string]any{"language": "fr", "hairType": "dry", "concerns": []string{"dryness", "?"}, "name": "Léa", "email": "l@x.fr"},
+		"userProfile": map[string]any{
+			"language": "fr", "hairType": "dry", "concerns": []string{"dryness", "?"}, "name": "Léa", "email": "l@x.fr",
+		},
 	})
 	for field, want := range map[string]any{
 		"success": true, "language": "fr", "sessionId": "s-1", "source": "embedded", "degraded": false, "topic": "products",
@@ -93,8 +95,14 @@ func TestWrongRequests(t *testing.T) {
 		{"chat", `{"message":"a","sessionId":"s","userProfile":{"language":"x"}}`, "userProfile.language"},
 		{"chat", `{"message":"a","sessionId":"s","userProfile":{"hairType":"blue"}}`, "userProfile.hairType"},
 		{"chat", `{"message":"a","sessionId":"s","userProfile":{"concerns":"dryness"}}`, "userProfile.concerns"},
-		{"chat", `{"message":"a","sessionId":"s","userProfile":{"concerns":["` + strings.Repeat("a", 101) + `"]}}`, "userProfile.concerns[0]"},
-		{"chat", `{"message":"a","sessionId":"s","userProfile":{"concerns":[` + strings.Repeat(`"a",`, 20) + `"a"]}}`, "userProfile.concerns"},
+		{
+			"chat", `{"message":"a","sessionId":"s","userProfile":{"concerns":["` + strings.Repeat("a", 101) + `"]}}`,
+			"userProfile.concerns[0]",
+		},
+		{
+			"chat", `{"message":"a","sessionId":"s","userProfile":{"concerns":[` + strings.Repeat(`"a",`, 20) + `"a"]}}`,
+			"userProfile.concerns",
+		},
 		{"chat", `{"message":"a","sessionId":"s","userProfile":{"name":"` + strings.Repeat("a", 101) + `"}}`, "userProfile.name"},
 		{"chat", `{"message":"a","sessionId":"s","userProfile":{"email":"not an address"}}`, "userProfile.email"},
 		{"chat.clear", `{}`, "sessionId"},
@@ -190,7 +198,8 @@ func TestSessionKeepsProfileAndDialogue(t *testing.T) {
 	if _, ok := b.conversations.Get("s"); ok {
 		t.Error("the conversation is still there")
 	}
-	if got := b.ask(t, "chat.clear", "/", map[string]string{"sessionId": "never", "language": "en"}); !strings.Contains(got["message"].(string), "cleared") {
+	got := b.ask(t, "chat.clear", "/", map[string]string{"sessionId": "never", "language": "en"})
+	if !strings.Contains(got["message"].(string), "cleared") {
 		t.Errorf("clear of what is not there: %v", got)
 	}
 }
@@ -340,7 +349,8 @@ func TestMetricsCountMessages(t *testing.T) {
 func FuzzChat(f *testing.F) {
 	for _, body := range []string{
 		`{"message":"bonjour","sessionId":"s"}`, `{"message":"a","sessionId":"s","language":"ar","userProfile":{"concerns":["x"]}}`,
-		`{"message":"\ud800","sessionId":"s"}`, `{"message":1e999}`, `[]`, `{"userProfile":{"email":"@"}}`, "\xff", `{"message":"` + strings.Repeat("<", 300) + `"}`,
+		`{"message":"\ud800","sessionId":"s"}`, `{"message":1e999}`, `[]`, `{"userProfile":{"email":"@"}}`, "\xff",
+		`{"message":"` + strings.Repeat("<", 300) + `"}`,
 	} {
 		f.Add([]byte(body))
 	}

@@ -3,6 +3,7 @@ package chat
 import (
 	"encoding/json"
 	"os"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -37,11 +38,11 @@ func newBot(t testing.TB, change ...func(*Options)) *bot {
 	for _, f := range change {
 		f(&o)
 	}
-	catalogue, err := shop.LoadCatalogue("catalogue.json", read(t, "../catalog/data/catalogue.json"))
+	catalogue, err := loadCatalogue()
 	if err != nil {
 		t.Fatal(err)
 	}
-	faq, err := shop.LoadFAQ("faq.json", read(t, "../faq/data/faq.json"))
+	faq, err := loadFAQ()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,14 +57,23 @@ func newBot(t testing.TB, change ...func(*Options)) *bot {
 	return b
 }
 
-func read(t testing.TB, path string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
+// The shop is loaded once: its indexes take a while under the race detector.
+var (
+	loadCatalogue = sync.OnceValues(func() (*shop.Catalogue, error) {
+		data, err := os.ReadFile("../catalog/data/catalogue.json")
+		if err != nil {
+			return nil, err
+		}
+		return shop.LoadCatalogue("catalogue.json", data)
+	})
+	loadFAQ = sync.OnceValues(func() (*shop.FAQ, error) {
+		data, err := os.ReadFile("../faq/data/faq.json")
+		if err != nil {
+			return nil, err
+		}
+		return shop.LoadFAQ("faq.json", data)
+	})
+)
 
 // call runs a handler with a JSON body.
 func (b *bot) call(t testing.TB, handler, target string, body any) (*framework.Response, error) {

@@ -16,9 +16,11 @@ func TestCompletion(t *testing.T) {
 		"model": "gpt-4o", "temperature": 0.2, "top_p": 1, "user": "u", "metadata": {}, "unknown": [1], "stop": null, "n": 1,
 		"messages": [
 			{"role": "system", "content": "Be brief."},
-			{"role": "user", "content": [{"type": "text", "text": "Quel shampooing pour"}, {"type": "image_url"}, {"type": "text", "text": "cheveux secs ?"}]}
+			{"role": "user", "content": [
+				{"type": "text", "text": "Quel shampooing pour"}, {"type": "image_url"}, {"type": "text", "text": "cheveux secs ?"}]}
 		]}`)
-	if got["object"] != "chat.completion" || got["model"] != "innatural" || got["id"] != "chatcmpl-test" || got["created"].(float64) <= 0 {
+	if got["object"] != "chat.completion" || got["model"] != "innatural" || got["id"] != "chatcmpl-test" ||
+		got["created"].(float64) <= 0 {
 		t.Errorf("the head is %v", got)
 	}
 	choice, _ := got["choices"].([]any)[0].(map[string]any)
@@ -63,7 +65,8 @@ func TestCompletionIsShortened(t *testing.T) {
 		{`"stop": "à"`, "stop", func(s string) bool { return !strings.Contains(s, "à") }},
 		{`"stop": ["zzz", "jours"]`, "stop", func(s string) bool { return !strings.Contains(s, "jours") }},
 	} {
-		got := b.ask(t, "chat.completions", "/", `{"messages": [{"role": "user", "content": "frais de livraison en France"}], `+c.extra+`}`)
+		got := b.ask(t, "chat.completions", "/",
+			`{"messages": [{"role": "user", "content": "frais de livraison en France"}], `+c.extra+`}`)
 		choice, _ := got["choices"].([]any)[0].(map[string]any)
 		message, _ := choice["message"].(map[string]any)
 		if s, _ := message["content"].(string); choice["finish_reason"] != c.finish || !c.fits(s) {
@@ -75,24 +78,24 @@ func TestCompletionIsShortened(t *testing.T) {
 func TestCompletionRefuses(t *testing.T) {
 	b := newBot(t)
 	user := `"messages": [{"role": "user", "content": "bonjour"}]`
-	for body, code := range map[string]string{
-		`{`:                "invalid_json",
-		``:                 "invalid_json",
-		`{}`:               "invalid_request",
-		`{"messages": []}`: "invalid_request",
-		`{"messages": [{"role": "user", "content": null}]}`:                                        "invalid_request",
-		`{"messages": [{"role": "assistant", "content": "a"}]}`:                                    "invalid_request",
-		`{"messages": [` + strings.Repeat(`{"role":"user","content":"a"},`, 500) + user[13:] + `}`: "invalid_request",
-		`{` + user + `, "n": 2}`:                                                           "invalid_request",
-		`{` + user + `, "max_tokens": 0}`:                                                  "invalid_request",
-		`{` + user + `, "stop": ["a","b","c","d","e"]}`:                                    "invalid_request",
-		`{` + user + `, "stream": "yes"}`:                                                  "invalid_request",
-		`{"messages": [{"role": "user", "content": "` + strings.Repeat("a", 5001) + `"}]}`: "message_too_long",
+	for _, c := range []struct{ body, code string }{
+		{`{`, "invalid_json"},
+		{``, "invalid_json"},
+		{`{}`, "invalid_request"},
+		{`{"messages": []}`, "invalid_request"},
+		{`{"messages": [{"role": "user", "content": null}]}`, "invalid_request"},
+		{`{"messages": [{"role": "assistant", "content": "a"}]}`, "invalid_request"},
+		{`{"messages": [` + strings.Repeat(`{"role":"user","content":"a"},`, 500) + user[13:] + `}`, "invalid_request"},
+		{`{` + user + `, "n": 2}`, "invalid_request"},
+		{`{` + user + `, "max_tokens": 0}`, "invalid_request"},
+		{`{` + user + `, "stop": ["a","b","c","d","e"]}`, "invalid_request"},
+		{`{` + user + `, "stream": "yes"}`, "invalid_request"},
+		{`{"messages": [{"role": "user", "content": "` + strings.Repeat("a", 5001) + `"}]}`, "message_too_long"},
 	} {
-		_, err := b.call(t, "chat.completions", "/", body)
+		_, err := b.call(t, "chat.completions", "/", c.body)
 		var e *framework.Error
-		if !errors.As(err, &e) || e.Status != 400 || e.Code != code {
-			t.Errorf("%.80s: %v, want 400 %s", body, err, code)
+		if !errors.As(err, &e) || e.Status != 400 || e.Code != c.code {
+			t.Errorf("%.80s: %v, want 400 %s", c.body, err, c.code)
 		}
 	}
 }

@@ -139,7 +139,8 @@ func (m *mistakes) profile(p *profile) {
 		m.add("userProfile.name", "must have at most %d characters", maxName)
 	}
 	local, domain, ok := strings.Cut(p.Email, "@")
-	if p.Email != "" && (!ok || local == "" || domain == "" || len(p.Email) > maxEmail || strings.ContainsAny(p.Email, " \r\n\t")) {
+	ok = ok && local != "" && domain != "" && len(p.Email) <= maxEmail && !strings.ContainsAny(p.Email, " \r\n\t")
+	if p.Email != "" && !ok {
 		m.add("userProfile.email", "must be an e-mail address")
 	}
 }

@@ -173,30 +173,33 @@ func (q *qualification) check(r *answerRequest, p progress) (st *step, selected 
 	}
 	switch {
 	case r.Step == "":
-		return nil, nil, []framework.Detail{{Field: "step", Message: "is required"}}
+		return nil, nil, mistake("step", "is required")
 	case at < 0 || at >= len(path):
-		return nil, nil, []framework.Detail{{Field: "step", Message: fmt.Sprintf("must be a number from 1 to %d", len(path))}}
+		return nil, nil, mistake("step", fmt.Sprintf("must be a number from 1 to %d", len(path)))
 	case at > next:
-		return nil, nil, []framework.Detail{{Field: "step", Message: fmt.Sprintf("was not asked yet; answer step %d first", next+1)}}
+		return nil, nil, mistake("step", fmt.Sprintf("was not asked yet; answer step %d first", next+1))
 	}
 	st = path[at]
 	selected = []string{} // an answer that chooses nothing is one too
 	for _, id := range r.Answer.Selected {
 		switch {
 		case st.option(id) == nil:
-			wrong = append(wrong, framework.Detail{Field: "answer.selected", Message: "must be among " + st.optionIDs()})
-			return nil, nil, wrong
+			return nil, nil, mistake("answer.selected", "must be among "+st.optionIDs())
 		case !slices.Contains(selected, id):
 			selected = append(selected, id)
 		}
 	}
 	switch {
 	case r.Answer.Selected == nil:
-		wrong = append(wrong, framework.Detail{Field: "answer.selected", Message: "is required"})
+		return nil, nil, mistake("answer.selected", "is required")
 	case st.Type == "single" && len(selected) != 1:
-		wrong = append(wrong, framework.Detail{Field: "answer.selected", Message: "must be one option"})
+		return nil, nil, mistake("answer.selected", "must be one option")
 	}
-	return st, selected, wrong
+	return st, selected, nil
+}
+
+func mistake(field, message string) []framework.Detail {
+	return []framework.Detail{{Field: field, Message: message}}
 }
 
 func (st *step) optionIDs() string {
@@ -226,7 +229,7 @@ func (q *qualification) recommendations(_ context.Context, req *framework.Reques
 	if s := req.Query("limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if limit = n; err != nil || n < 1 || n > maxLimit {
-			wrong = append(wrong, framework.Detail{Field: "limit", Message: fmt.Sprintf("must be a number from 1 to %d", maxLimit)})
+			wrong = append(wrong, mistake("limit", fmt.Sprintf("must be a number from 1 to %d", maxLimit))...)
 		}
 	}
 	if len(wrong) > 0 {

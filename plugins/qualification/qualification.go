@@ -29,7 +29,8 @@ func Plugin() framework.Plugin {
 			{Name: "qualification.start", Doc: "Begins, or begins again, and returns the first question."},
 			{Name: "qualification.answer", Doc: "Takes an answer and returns the next question, or the end."},
 			{
-				Name: "qualification.recommendations", Doc: "Returns products for the answers; its route needs the parameter sessionId.",
+				Name:  "qualification.recommendations",
+				Doc:   "Returns products for the answers; its route needs the parameter sessionId.",
 				Reads: framework.Inputs{Query: []string{"language", "limit"}},
 			},
 			{Name: "qualification.stats", Doc: "Counts the sessions held."},

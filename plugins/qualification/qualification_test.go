@@ -172,12 +172,14 @@ func TestWholePath(t *testing.T) {
 		t.Errorf("the first is %s", first.ID)
 	}
 	stats := p.call(t, "qualification.stats", framework.NewRequest("GET", "/", nil)).Stats
-	if stats.TotalSessions != 1 || stats.Completed != 1 || stats.InProgress != 0 || stats.ByCategory["hair"] != 1 || stats.ByCategory["body"] != 0 {
+	if stats.TotalSessions != 1 || stats.Completed != 1 || stats.InProgress != 0 ||
+		stats.ByCategory["hair"] != 1 || stats.ByCategory["body"] != 0 {
 		t.Errorf("the stats are %+v", stats)
 	}
 	_, metrics, err := p.metrics.WriteMetrics("text/plain")
 	for _, line := range []string{
-		`qualification_sessions_total{category="none",result="started"} 1`, `qualification_sessions_total{category="hair",result="completed"} 1`,
+		`qualification_sessions_total{category="none",result="started"} 1`,
+		`qualification_sessions_total{category="hair",result="completed"} 1`,
 	} {
 		if err != nil || !strings.Contains(string(metrics), line) {
 			t.Errorf("%v: the metrics lack %s", err, line)
@@ -287,12 +289,17 @@ func TestWrongRequests(t *testing.T) {
 			t.Errorf("%s %s: %v, want %s to be wrong", c.handler, c.body, a.err, c.wrong)
 		}
 	}
-	for _, body := range []string{``, `{`, `[]`, `{"sessionId":"s","step":1.5}`, `{"sessionId":"s","step":1,"answer":{"selected":[1]}}`} {
-		if a := p.call(t, "qualification.answer", framework.NewRequest("POST", "/", []byte(body))); a.err == nil || a.err.Status != http.StatusBadRequest {
+	for _, body := range []string{
+		``, `{`, `[]`, `{"sessionId":"s","step":1.5}`, `{"sessionId":"s","step":1,"answer":{"selected":[1]}}`,
+	} {
+		a := p.call(t, "qualification.answer", framework.NewRequest("POST", "/", []byte(body)))
+		if a.err == nil || a.err.Status != http.StatusBadRequest {
 			t.Errorf("%s: %v, want 400", body, a.err)
 		}
 	}
-	for query, wrong := range map[string]string{"?limit=0": "limit", "?limit=21": "limit", "?limit=x": "limit", "?language=de": "language"} {
+	for query, wrong := range map[string]string{
+		"?limit=0": "limit", "?limit=21": "limit", "?limit=x": "limit", "?language=de": "language",
+	} {
 		if a := p.recommended(t, "s", query); !slices.Contains(a.wrong, wrong) {
 			t.Errorf("%s: %v", query, a.err)
 		}
@@ -300,7 +307,8 @@ func TestWrongRequests(t *testing.T) {
 	if a := p.recommended(t, "s", "?limit=2"); a.Recommendations.Count != 2 {
 		t.Errorf("limit 2 gives %d", a.Recommendations.Count)
 	}
-	if a := p.recommended(t, "unknown", ""); a.err == nil || a.err.Status != http.StatusNotFound || a.err.Code != "session_not_found" {
+	a := p.recommended(t, "unknown", "")
+	if a.err == nil || a.err.Status != http.StatusNotFound || a.err.Code != "session_not_found" {
 		t.Errorf("an unknown session: %v", a.err)
 	}
 	if a := p.reply(t, "unknown", "1", `"hair"`); a.err == nil || a.err.Status != http.StatusNotFound {
@@ -355,7 +363,8 @@ func TestConcurrentAnswers(t *testing.T) {
 func TestScriptMistakes(t *testing.T) {
 	for _, file := range []string{
 		`{`, `{}`, `{"steps":[{"id":"a","type":"single"}]}`, `{"steps":[{"id":"a","type":"other","options":[{"id":"x"}]}]}`,
-		`{"steps":[{"id":"a","type":"single","when":{"step":"b","is":["x"]},"options":[{"id":"x"}]},{"id":"b","type":"single","options":[{"id":"x"}]}]}`,
+		`{"steps":[{"id":"a","type":"single","when":{"step":"b","is":["x"]},"options":[{"id":"x"}]},
+			{"id":"b","type":"single","options":[{"id":"x"}]}]}`,
 	} {
 		if _, err := parseScript([]byte(file)); err == nil {
 			t.Errorf("%s is taken", file)
@@ -378,8 +387,11 @@ func TestScriptMistakes(t *testing.T) {
 				property shop.Property
 				ids      []string
 			}{
-				{shop.Types, o.Match.Types}, {shop.HairTypes, o.Match.HairTypes}, {shop.SkinTypes, o.Match.SkinTypes},
-				{shop.Concerns, o.Match.Concerns}, {shop.FreeOf, o.Match.Free},
+				{shop.Types, o.Match.Types},
+				{shop.HairTypes, o.Match.HairTypes},
+				{shop.SkinTypes, o.Match.SkinTypes},
+				{shop.Concerns, o.Match.Concerns},
+				{shop.FreeOf, o.Match.Free},
 			} {
 				for _, id := range known.ids {
 					if !slices.Contains(known.property.IDs(), id) {

@@ -78,12 +78,15 @@ func (r *Responder) namedProduct(q *question, a *Answer) bool {
 		key, intent = "in_stock", "product_stock"
 	case !p.InStock:
 		key, intent = "out_of_stock", "product_stock"
+	case p.Price <= 0 || v.Size == "" || v.Description == "": // a shop's file may not say
+		return false
 	}
 	a.is(Products, intent, 0.95)
 	a.Language = v.Language
 	r.say(q, a, key, "name", v.Name, "size", v.Size, "price", price, "description", v.Description,
 		"usage", v.Usage, "ingredients", strings.Join(v.Ingredients, r.phrases.form("comma", q.Language)))
 	a.Products = []shop.Card{p.Card(q.Language, v.Description)}
-	a.Memory.Needs, a.Memory.Shown, a.Memory.Last = &Needs{Needs: shop.Needs{Types: []string{p.Type}}}, []string{p.ID}, []string{p.ID}
+	a.Memory.Needs = &Needs{Needs: shop.Needs{Types: []string{p.Type}}}
+	a.Memory.Shown, a.Memory.Last = []string{p.ID}, []string{p.ID}
 	return true
 }

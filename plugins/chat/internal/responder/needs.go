@@ -32,7 +32,8 @@ func (n *Needs) none() bool {
 
 // ingredientConcepts are the concepts of text/synonyms.txt that are ingredients to want or to refuse.
 var ingredientConcepts = []string{
-	"argan", "black_seed", "aloe", "shea", "olive", "laurel", "honey", "coconut", "castor", "almond", "clay", "rosemary", "glycerin",
+	"argan", "black_seed", "aloe", "shea", "olive", "laurel", "honey", "coconut", "castor", "almond", "clay", "rosemary",
+	"glycerin",
 }
 
 // areaTypes are the types of product that a part of the body stands for.
@@ -61,7 +62,10 @@ func (r *Responder) understand(q *question) Needs {
 			n.Types = []string{t}
 		}
 	}
-	for _, segment := range refused[:min(len(refused), maxRefinements)] {
+	if len(n.Types) == 0 && slices.Contains(concepts, "gift") && !r.cues.giftService.in(q.words) {
+		n.Types = []string{"bundle"}
+	}
+	for _, segment := range refused {
 		r.refuse(&n, segment.String())
 	}
 	n.MaxPrice = r.cues.maxPrice(q.Message)
@@ -74,7 +78,7 @@ func (r *Responder) refuse(n *Needs, said string) {
 	ingredient := false
 	concepts := text.Concepts(said)
 	for _, c := range concepts {
-		switch id := first(shop.FreeOf.Understand(c)); {
+		switch id := freeOf(c); {
 		case id != "":
 			if !slices.Contains(n.Free, id) {
 				n.Free = append(n.Free, id)
@@ -102,7 +106,7 @@ func (c *cues) splitRefused(w words) (wanted words, refused []words) {
 		if n == 0 {
 			n, weak = c.refuseWeakly.match(w, i), true
 		}
-		if n == 0 || i+n == len(w) {
+		if n == 0 || i+n == len(w) || len(refused) == maxRefinements {
 			wanted = append(wanted, w[i])
 			i++
 			continue
@@ -128,19 +132,20 @@ func (c *cues) splitRefused(w words) (wanted words, refused []words) {
 // refusedWords returns how many words a negation is about. A weak one may be about hair and skin, a strong one is about what
 // a product is made of or is.
 func (c *cues) refusedWords(w words, weak bool) int {
-	taken, known := 0, 0
+	taken := 0
+	var before []string // concepts of the words taken
 	for n := 1; n <= len(w); n++ {
 		if c.until.match(w, n-1) > 0 {
 			break
 		}
 		concepts := text.Concepts(w[:n].String())
-		if len(concepts) == known {
+		if len(concepts) == len(before) {
 			continue
 		}
-		if !weak && !refusable(concepts) {
+		if !refusable(concepts) && (!weak || taken > 0 && isSubstance(before[0])) {
 			break
 		}
-		taken, known = n, len(concepts)
+		taken, before = n, concepts
 	}
 	return taken
 }
@@ -154,8 +159,11 @@ func refusable(concepts []string) bool {
 }
 
 func isSubstance(concept string) bool {
-	return slices.Contains(ingredientConcepts, concept) || shop.FreeOf.Understand(concept) != nil
+	return slices.Contains(ingredientConcepts, concept) || freeOf(concept) != ""
 }
+
+// freeOf returns the value of shop.FreeOf that refuses a concept, or "".
+func freeOf(concept string) string { return first(shop.FreeOf.Among([]string{"no_" + concept})) }
 
 // amount is a number with what may say that it is money, in folded text.
 var amount = regexp.MustCompile(`(€|eur )?\s?(\d{1,4}(?:[.,]\d{1,2})?)\s?(€|euros?\b|eur\b|يورو|اورو)?`)

@@ -70,7 +70,7 @@ type cues struct {
 	talk                                   []kindOfTalk
 	more, cheapest, and, how, sorry, other cueSet
 	refuse, refuseWeakly, afterWeak, until cueSet
-	mostPrice, leastPrice                  cueSet
+	mostPrice, leastPrice, giftService     cueSet
 	questions                              []rephrased
 }
 
@@ -89,6 +89,7 @@ func loadCues() (*cues, error) {
 	var file struct {
 		SmallTalk, Questions                   map[string][]string
 		More, Cheapest, And, How, Sorry, Other []string
+		GiftService                            []string
 		Refuse                                 struct {
 			Strong, Weak, Until []string
 			AfterWeak           []string `json:"after_weak"`
@@ -103,7 +104,7 @@ func loadCues() (*cues, error) {
 		sorry: newCueSet(file.Sorry), other: newCueSet(file.Other),
 		refuse: newCueSet(file.Refuse.Strong), refuseWeakly: newCueSet(file.Refuse.Weak),
 		afterWeak: newCueSet(file.Refuse.AfterWeak), until: newCueSet(file.Refuse.Until),
-		mostPrice: newCueSet(file.Price.Most), leastPrice: newCueSet(file.Price.Least),
+		giftService: newCueSet(file.GiftService), mostPrice: newCueSet(file.Price.Most), leastPrice: newCueSet(file.Price.Least),
 	}
 	// The most telling first: "bonjour, ça va ?" asks how one is, "merci, au revoir" is a farewell.
 	for _, name := range []string{"who_are_you", "how_are_you", "goodbye", "thanks", "greeting"} {

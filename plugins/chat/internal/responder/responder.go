@@ -131,17 +131,18 @@ func (r *Responder) Answer(t Turn) Answer {
 	return a
 }
 
-// entry returns the entry of the FAQ that answers a question, or nil.
+// entry returns the entry of the FAQ that answers a question, or nil. What customers say in words that the FAQ does not use
+// is asked in its words.
 func (r *Responder) entry(q *question) *shop.Entry {
-	if e, _, ok := r.faq.Search(q.Message, q.Language); ok {
-		return e
-	}
 	for _, known := range r.cues.questions {
 		if known.cues.in(q.words) {
 			if e, _, ok := r.faq.Search(known.question, text.French); ok {
 				return e
 			}
 		}
+	}
+	if e, _, ok := r.faq.Search(q.Message, q.Language); ok {
+		return e
 	}
 	return nil
 }

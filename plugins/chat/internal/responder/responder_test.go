@@ -39,6 +39,10 @@ func TestNeeds(t *testing.T) {
 	}{
 		{"fr", "un shampooing sans sulfates", func(p *shop.Product) bool { return slices.Contains(p.Free, "sulfates") }},
 		{"fr", "un déodorant, pas de parfum", func(p *shop.Product) bool { return slices.Contains(p.Free, "perfume") }},
+		{"fr", "je ne veux pas de parfum dans mon savon", func(p *shop.Product) bool {
+			return p.Type == "soap" && slices.Contains(p.Free, "perfume")
+		}},
+		{"en", "a gift for my sister under 35 euros", func(p *shop.Product) bool { return p.Type == "bundle" && p.Price <= 35 }},
 		{"fr", "un masque sans silicones ni parfum", func(p *shop.Product) bool {
 			return slices.Contains(p.Free, "silicones") && slices.Contains(p.Free, "perfume")
 		}},
@@ -300,7 +304,8 @@ func TestPromotionsEnd(t *testing.T) {
 	if got := later.Answer(Turn{Message: "des promos ?", Language: "fr"}).Text; strings.Contains(got, "BOUCLES15") {
 		t.Errorf("an offer that has ended is told: %s", got)
 	}
-	if got := r.Answer(Turn{Message: "une promo sur les savons ?", Language: "fr"}).Text; !strings.Contains(got, "20 %") || strings.Contains(got, "BOUCLES15") {
+	got := r.Answer(Turn{Message: "une promo sur les savons ?", Language: "fr"}).Text
+	if !strings.Contains(got, "20 %") || strings.Contains(got, "BOUCLES15") {
 		t.Errorf("offers on soaps: %s", got)
 	}
 }
@@ -324,8 +329,12 @@ func TestWordingVariesAndRepeats(t *testing.T) {
 func TestRecommend(t *testing.T) {
 	r := newTestResponder(t)
 	for _, needs := range []shop.Needs{
-		{}, {HairType: "dry"}, {Concerns: []string{"dryness"}}, {Concerns: []string{"chute de cheveux"}},
-		{HairType: "curly", Concerns: []string{"frizz", "nothing that is known", ""}}, {Concerns: []string{"تساقط الشعر"}},
+		{},
+		{HairType: "dry"},
+		{Concerns: []string{"dryness"}},
+		{Concerns: []string{"chute de cheveux"}},
+		{HairType: "curly", Concerns: []string{"frizz", "nothing that is known", ""}},
+		{Concerns: []string{"تساقط الشعر"}},
 		{HairType: "oily", Concerns: []string{"<script>"}},
 	} {
 		for _, l := range text.Languages {
@@ -371,6 +380,7 @@ func BenchmarkAnswer(b *testing.B) {
 		"arabic":    "أريد شامبو للشعر الجاف بدون سلفات",
 		"longest":   strings.Repeat("sans parfum et pas pour cheveux gras ", text.MaxRunes/37),
 		"hostile":   strings.Repeat("<", text.MaxRunes),
+		"accents":   strings.Repeat("é", text.MaxRunes),
 		"numbers":   strings.Repeat("12345 ", text.MaxRunes/6),
 	} {
 		b.Run(name, func(b *testing.B) {
@@ -378,5 +388,48 @@ func BenchmarkAnswer(b *testing.B) {
 				r.Answer(Turn{Message: message, Language: "fr", Session: "s"})
 			}
 		})
+	}
+}
+
+// A shop's own files may say little: no prices, no concerns, no topics, one language.
+func TestSparseFiles(t *testing.T) {
+	catalogue, err := shop.LoadCatalogue("c.json", []byte(`{"products": [
+		{"id": "a", "name": {"fr": "Savon noir"}, "type": "savon"}, {"id": "b", "name": "Shampooing doux", "inStock": false}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	faq, err := shop.LoadFAQ("f.json", []byte(`{"faqs": [
+		{"question": {"fr": "Comment retourner un produit ?"}, "answer": {"fr": "Sous 30 jours."}},
+		{"question": {"fr": "Quels sont les moyens de paiement ?"}, "answer": {"fr": "Par carte."}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := New(catalogue, faq, Menu{}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ message, topic, says string }{
+		{"je veux retourner mon produit", AfterSales, "Sous 30 jours."},
+		{"how do I pay?", Information, "Par carte."},
+		{"un savon", Products, "Savon noir"},
+		{"combien coûte le savon noir ?", Products, "Savon noir"},
+		{"le savon noir est-il en stock ?", Products, "est en stock."},
+		{"le moins cher ?", Products, "Savon noir"},
+		{"des promotions ?", Information, "pas d'offre"},
+		{"un shampooing doux", Products, "rupture"},
+		{"bonjour", SmallTalk, ""},
+		{"un coffret", Products, ""},
+		{"أريد شامبو", Products, ""},
+		{"quelle heure est-il à Tokyo", Other, ""},
+		{"euh", Information, ""},
+		{"Trouver un produit", Information, ""},
+	} {
+		a := r.Answer(Turn{Message: c.message, Language: "fr"})
+		if a.Topic != c.topic || !strings.Contains(a.Text, c.says) || strings.Contains(a.Text, " 0,00") {
+			t.Errorf("%s: %s (%s): %s", c.message, a.Topic, a.Intent.Name, a.Text)
+		}
+	}
+	if a := r.Answer(Turn{Message: "how do I pay?", Language: "en"}); a.Language != "fr" {
+		t.Errorf("an answer in French is said to be in %s", a.Language)
 	}
 }
