@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -128,6 +129,8 @@ func basicPlugin() framework.Plugin {
 				panic("secret detail")
 			case "internal":
 				return nil, errors.New("dial tcp 10.0.0.1: secret detail")
+			case "exit":
+				runtime.Goexit()
 			case "nothing":
 				return nil, nil
 			case "busy":
@@ -188,6 +191,7 @@ func TestErrorsHaveTheFormOfTheirPath(t *testing.T) {
 		{"/v1", "GET", "/v1/error/other", "", nil, 404, "application/json; charset=utf-8", "not_found"},
 		{"panic", "GET", "/api/error/panic", "", nil, 500, "application/json; charset=utf-8", "internal"},
 		{"internal", "GET", "/api/error/internal", "", nil, 500, "application/json; charset=utf-8", "internal"},
+		{"end of the goroutine", "GET", "/api/error/exit", "", nil, 500, "application/json; charset=utf-8", "internal"},
 		{"neither answer nor error", "GET", "/api/error/nothing", "", nil, 500, "application/json; charset=utf-8", "internal"},
 		{"retry", "GET", "/api/error/busy", "", nil, 503, "application/json; charset=utf-8", "busy"},
 		{"wrong method", "POST", "/api/text", "", nil, 405, "application/json; charset=utf-8", "method_not_allowed"},

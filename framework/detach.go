@@ -2,6 +2,7 @@ package framework
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
@@ -63,17 +64,31 @@ func (a *App) start(ctx context.Context, rt *route, req Request) (*call, error) 
 	return c, nil
 }
 
+// errExited is the outcome of a handler that calls runtime.Goexit, as a failing assertion of a test does.
+var errExited = errors.New("handler ended its goroutine")
+
 func (c *call) run() {
 	defer c.route.gen.release()
 	defer c.finish()
+	var s *Stream
+	answered, end := false, errExited
+	defer func() {
+		switch {
+		case !answered:
+			c.answer(result{err: end})
+		case s != nil:
+			s.ended <- end
+		}
+	}()
 	response, err := c.handle()
+	answered = true
 	if err != nil || response.Stream == nil {
 		c.answer(result{response: response, err: err})
 		return
 	}
-	s := newStream()
+	s = newStream()
 	c.answer(result{response: response, stream: s})
-	s.ended <- c.stream(response, s)
+	end = c.stream(response, s)
 }
 
 func (c *call) answer(r result) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -203,6 +204,13 @@ func TestAStreamEndsAsItsPolicySays(t *testing.T) {
 			}
 			panic("oops")
 		}, last, "failed handler panicked: oops", false},
+		{"on the end of the goroutine", func(_ context.Context, w *framework.Stream) error {
+			if err := w.Event("a"); err != nil {
+				return err
+			}
+			runtime.Goexit()
+			return nil
+		}, last, "failed handler ended its goroutine", false},
 		{"broken without last words", func(_ context.Context, w *framework.Stream) error {
 			if err := w.Event("a"); err != nil {
 				return err
