@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"runtime"
 	"strings"
 	"sync"
@@ -38,39 +37,6 @@ func plugin(name string, handlers framework.Handlers, infos ...framework.Handler
 
 func text(s string) framework.Handler {
 	return func(context.Context, *framework.Request) (*framework.Response, error) { return framework.Text(s), nil }
-}
-
-// answer is a response that was read whole.
-type answer struct {
-	status int
-	header http.Header
-	body   string
-}
-
-func do(t *testing.T, s *frameworktest.Server, method, path, body string, header ...string) answer {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Add(header[i], header[i+1])
-	}
-	res, err := s.Client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{res.StatusCode, res.Header, string(b)}
-}
-
-func get(t *testing.T, s *frameworktest.Server, path string, header ...string) answer {
-	t.Helper()
-	return do(t, s, http.MethodGet, path, "", header...)
 }
 
 const basics = `
@@ -144,7 +110,7 @@ func basicPlugin() framework.Plugin {
 func TestEveryAnswerHasTheContractsHeaders(t *testing.T) {
 	s := frameworktest.Start(t, basics, basicPlugin())
 	for _, path := range []string{"/api/text", "/text", "/nowhere", "/api/error/panic"} {
-		h := get(t, s, path).header
+		h := s.Get(t, path).Header
 		if id := h.Get("X-Request-Id"); len(id) != 32 {
 			t.Errorf("%s: X-Request-Id %q, want 32 hex digits", path, id)
 		}
@@ -162,16 +128,16 @@ func TestEveryAnswerHasTheContractsHeaders(t *testing.T) {
 			t.Errorf("%s: no Date", path)
 		}
 	}
-	if got := get(t, s, "/text", "X-Request-Id", "mine-42").header.Get("X-Request-Id"); got != "mine-42" {
+	if got := s.Get(t, "/text", "X-Request-Id", "mine-42").Header.Get("X-Request-Id"); got != "mine-42" {
 		t.Errorf("a well-formed id became %q", got)
 	}
-	if got := get(t, s, "/text", "X-Request-Id", "bad id<script>").header.Get("X-Request-Id"); strings.Contains(got, "script") {
+	if got := s.Get(t, "/text", "X-Request-Id", "bad id<script>").Header.Get("X-Request-Id"); strings.Contains(got, "script") {
 		t.Errorf("an id that is not well formed was kept: %q", got)
 	}
-	if h := get(t, s, "/text").header; h.Get("Cache-Control") != "public, max-age=300" || h.Get("X-Extra") != "yes" {
+	if h := s.Get(t, "/text").Header; h.Get("Cache-Control") != "public, max-age=300" || h.Get("X-Extra") != "yes" {
 		t.Errorf("preset and headers of the route: %q %q", h.Get("Cache-Control"), h.Get("X-Extra"))
 	}
-	if got := get(t, s, "/api/text").header.Get("Cache-Control"); got != "no-store" {
+	if got := s.Get(t, "/api/text").Header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control without a preset is %q", got)
 	}
 }
@@ -205,9 +171,9 @@ func TestErrorsHaveTheFormOfTheirPath(t *testing.T) {
 		{"large headers", "GET", "/api/text", "", []string{"X-Big", strings.Repeat("x", 5000)}, 431, "application/problem+json", "headers_too_large"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := do(t, s, c.method, c.path, c.body, c.header...)
-			if a.status != c.status || a.header.Get("Content-Type") != c.contentType {
-				t.Fatalf("got %d %s, want %d %s: %s", a.status, a.header.Get("Content-Type"), c.status, c.contentType, a.body)
+			a := s.Do(t, c.method, c.path, c.body, c.header...)
+			if a.Status != c.status || a.Header.Get("Content-Type") != c.contentType {
+				t.Fatalf("got %d %s, want %d %s: %s", a.Status, a.Header.Get("Content-Type"), c.status, c.contentType, a.Body)
 			}
 			var body struct {
 				Success   *bool
@@ -216,32 +182,32 @@ func TestErrorsHaveTheFormOfTheirPath(t *testing.T) {
 				Error     any
 				Status    int
 			}
-			if err := json.Unmarshal([]byte(a.body), &body); err != nil {
-				t.Fatalf("%v in %s", err, a.body)
+			if err := json.Unmarshal([]byte(a.Body), &body); err != nil {
+				t.Fatalf("%v in %s", err, a.Body)
 			}
-			if strings.Contains(a.body, "secret") {
-				t.Errorf("an internal message was sent: %s", a.body)
+			if strings.Contains(a.Body, "secret") {
+				t.Errorf("an internal message was sent: %s", a.Body)
 			}
 			if strings.HasPrefix(c.path, "/v1") {
 				inner, _ := body.Error.(map[string]any)
-				if inner["code"] != c.code || inner["type"] != "not_found_error" || inner["request_id"] != a.header.Get("X-Request-Id") {
-					t.Errorf("got %s", a.body)
+				if inner["code"] != c.code || inner["type"] != "not_found_error" || inner["request_id"] != a.Header.Get("X-Request-Id") {
+					t.Errorf("got %s", a.Body)
 				}
 				return
 			}
-			if body.Code != c.code || body.RequestID != a.header.Get("X-Request-Id") {
-				t.Errorf("code %q id %q, want %q and %q", body.Code, body.RequestID, c.code, a.header.Get("X-Request-Id"))
+			if body.Code != c.code || body.RequestID != a.Header.Get("X-Request-Id") {
+				t.Errorf("code %q id %q, want %q and %q", body.Code, body.RequestID, c.code, a.Header.Get("X-Request-Id"))
 			}
-			if a.header.Get("Cache-Control") != "no-store" {
-				t.Errorf("Cache-Control of an error is %q", a.header.Get("Cache-Control"))
+			if a.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("Cache-Control of an error is %q", a.Header.Get("Cache-Control"))
 			}
 		})
 	}
-	if a := do(t, s, "POST", "/api/text", ""); a.header.Get("Allow") != "GET, HEAD, OPTIONS" {
-		t.Errorf("Allow is %q", a.header.Get("Allow"))
+	if a := s.Do(t, "POST", "/api/text", ""); a.Header.Get("Allow") != "GET, HEAD, OPTIONS" {
+		t.Errorf("Allow is %q", a.Header.Get("Allow"))
 	}
-	if a := get(t, s, "/api/error/busy"); a.header.Get("Retry-After") != "2" {
-		t.Errorf("Retry-After is %q, want 2", a.header.Get("Retry-After"))
+	if a := s.Get(t, "/api/error/busy"); a.Header.Get("Retry-After") != "2" {
+		t.Errorf("Retry-After is %q, want 2", a.Header.Get("Retry-After"))
 	}
 	if !strings.Contains(s.Logs(), "secret detail") {
 		t.Error("the cause of a failure is not in the log")
@@ -250,10 +216,10 @@ func TestErrorsHaveTheFormOfTheirPath(t *testing.T) {
 
 func TestMethods(t *testing.T) {
 	s := frameworktest.Start(t, basics, basicPlugin())
-	if a := do(t, s, "HEAD", "/api/text", ""); a.status != 200 || a.body != "" || a.header.Get("Content-Length") != "5" {
+	if a := s.Do(t, "HEAD", "/api/text", ""); a.Status != 200 || a.Body != "" || a.Header.Get("Content-Length") != "5" {
 		t.Errorf("HEAD: %+v", a)
 	}
-	if a := do(t, s, "OPTIONS", "/api/text", ""); a.status != 204 || a.header.Get("Allow") != "GET, HEAD, OPTIONS" {
+	if a := s.Do(t, "OPTIONS", "/api/text", ""); a.Status != 204 || a.Header.Get("Allow") != "GET, HEAD, OPTIONS" {
 		t.Errorf("OPTIONS: %+v", a)
 	}
 }
@@ -282,8 +248,8 @@ func TestMalformedRequestsAreAnsweredOrClosed(t *testing.T) {
 		}
 		conn.Close()
 	}
-	if a := get(t, s, "/api/text"); a.status != 200 {
-		t.Fatalf("afterwards: %d", a.status)
+	if a := s.Get(t, "/api/text"); a.Status != 200 {
+		t.Fatalf("afterwards: %d", a.Status)
 	}
 }
 
@@ -300,8 +266,8 @@ func TestABodyThatIsTooLargeIsAnswered(t *testing.T) {
 	if err != nil || !bytes.HasPrefix(b, []byte("HTTP/1.1 413 ")) {
 		t.Errorf("%v, %.80q", err, b)
 	}
-	if a := get(t, s, "/api/text"); a.status != 200 {
-		t.Errorf("afterwards: %d", a.status)
+	if a := s.Get(t, "/api/text"); a.Status != 200 {
+		t.Errorf("afterwards: %d", a.Status)
 	}
 }
 
@@ -324,8 +290,8 @@ func TestAClientThatAsksFirstIsToldBeforeItSends(t *testing.T) {
 
 func TestAdminAudience(t *testing.T) {
 	s := frameworktest.Start(t, basics, basicPlugin())
-	if a := get(t, s, "/admin"); a.status != 200 {
-		t.Errorf("without a configured token, from loopback: %d", a.status)
+	if a := s.Get(t, "/admin"); a.Status != 200 {
+		t.Errorf("without a configured token, from loopback: %d", a.Status)
 	}
 	s = frameworktest.Start(t, strings.Replace(basics, "[server]", "[server]\nadmin_token = \"s3cret\"", 1), basicPlugin())
 	for _, c := range []struct {
@@ -337,29 +303,29 @@ func TestAdminAudience(t *testing.T) {
 		{[]string{"Authorization", "Basic s3cret"}, 401},
 		{[]string{"Authorization", "Bearer s3cret"}, 200},
 	} {
-		if a := get(t, s, "/admin", c.header...); a.status != c.status {
-			t.Errorf("%v: %d, want %d", c.header, a.status, c.status)
+		if a := s.Get(t, "/admin", c.header...); a.Status != c.status {
+			t.Errorf("%v: %d, want %d", c.header, a.Status, c.status)
 		}
 	}
 }
 
 func TestCORS(t *testing.T) {
 	s := frameworktest.Start(t, basics, basicPlugin())
-	a := get(t, s, "/cors", "Origin", "https://shop.example")
-	if a.header.Get("Access-Control-Allow-Origin") != "https://shop.example" || a.header.Get("Access-Control-Allow-Credentials") != "true" {
-		t.Errorf("allowed origin: %v", a.header)
+	a := s.Get(t, "/cors", "Origin", "https://shop.example")
+	if a.Header.Get("Access-Control-Allow-Origin") != "https://shop.example" || a.Header.Get("Access-Control-Allow-Credentials") != "true" {
+		t.Errorf("allowed origin: %v", a.Header)
 	}
-	if a := get(t, s, "/cors", "Origin", "https://evil.example"); a.header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("other origin: %v", a.header)
-	} else if !strings.Contains(strings.Join(a.header.Values("Vary"), ","), "Origin") {
-		t.Errorf("other origin: Vary is %v", a.header.Values("Vary"))
+	if a := s.Get(t, "/cors", "Origin", "https://evil.example"); a.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("other origin: %v", a.Header)
+	} else if !strings.Contains(strings.Join(a.Header.Values("Vary"), ","), "Origin") {
+		t.Errorf("other origin: Vary is %v", a.Header.Values("Vary"))
 	}
-	a = do(t, s, "OPTIONS", "/cors", "", "Origin", "https://shop.example", "Access-Control-Request-Method", "GET")
-	if a.status != 204 || a.header.Get("Access-Control-Allow-Methods") != "GET, HEAD, OPTIONS" ||
-		a.header.Get("Access-Control-Allow-Headers") != "Content-Type, X-Mine" || a.header.Get("Access-Control-Max-Age") != "600" {
-		t.Errorf("preflight: %d %v", a.status, a.header)
+	a = s.Do(t, "OPTIONS", "/cors", "", "Origin", "https://shop.example", "Access-Control-Request-Method", "GET")
+	if a.Status != 204 || a.Header.Get("Access-Control-Allow-Methods") != "GET, HEAD, OPTIONS" ||
+		a.Header.Get("Access-Control-Allow-Headers") != "Content-Type, X-Mine" || a.Header.Get("Access-Control-Max-Age") != "600" {
+		t.Errorf("preflight: %d %v", a.Status, a.Header)
 	}
-	if a := get(t, s, "/text", "Origin", "https://shop.example"); a.header.Get("Access-Control-Allow-Origin") != "" {
+	if a := s.Get(t, "/text", "Origin", "https://shop.example"); a.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("a route without CORS allows an origin")
 	}
 }
@@ -367,22 +333,22 @@ func TestCORS(t *testing.T) {
 func TestRateLimit(t *testing.T) {
 	s := frameworktest.Start(t, basics, basicPlugin())
 	for i, want := range []int{200, 200, 429} {
-		a := get(t, s, "/limited")
-		if a.status != want {
-			t.Fatalf("request %d: %d, want %d", i, a.status, want)
+		a := s.Get(t, "/limited")
+		if a.Status != want {
+			t.Fatalf("request %d: %d, want %d", i, a.Status, want)
 		}
-		if a.header.Get("RateLimit-Policy") == "" || a.header.Get("RateLimit-Limit") != "2" {
-			t.Errorf("request %d: %v", i, a.header)
+		if a.Header.Get("RateLimit-Policy") == "" || a.Header.Get("RateLimit-Limit") != "2" {
+			t.Errorf("request %d: %v", i, a.Header)
 		}
-		if want == 429 && a.header.Get("Retry-After") == "" {
+		if want == 429 && a.Header.Get("Retry-After") == "" {
 			t.Error("429 without Retry-After")
 		}
 	}
 	if err := s.App.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if a := get(t, s, "/limited"); a.status != 429 {
-		t.Errorf("a reload gave the client a new allowance: %d", a.status)
+	if a := s.Get(t, "/limited"); a.Status != 429 {
+		t.Errorf("a reload gave the client a new allowance: %d", a.Status)
 	}
 }
 
@@ -402,20 +368,20 @@ limits = { in_flight = 2 }
 	var wait sync.WaitGroup
 	for range 2 {
 		wait.Go(func() {
-			if a := get(t, s, "/"); a.status != 200 {
-				t.Errorf("within the limit: %d", a.status)
+			if a := s.Get(t, "/"); a.Status != 200 {
+				t.Errorf("within the limit: %d", a.Status)
 			}
 		})
 		<-entered
 	}
-	if a := get(t, s, "/"); a.status != 503 || a.header.Get("Retry-After") == "" {
-		t.Errorf("beyond the limit: %d %v", a.status, a.header)
+	if a := s.Get(t, "/"); a.Status != 503 || a.Header.Get("Retry-After") == "" {
+		t.Errorf("beyond the limit: %d %v", a.Status, a.Header)
 	}
 	close(leave)
 	wait.Wait()
 	go func() { <-entered }()
-	if a := get(t, s, "/"); a.status != 200 {
-		t.Errorf("afterwards: %d", a.status)
+	if a := s.Get(t, "/"); a.Status != 200 {
+		t.Errorf("afterwards: %d", a.Status)
 	}
 }
 
@@ -423,8 +389,8 @@ func TestTwoAppsInOneProcess(t *testing.T) {
 	const p = "version = 1\n[[routes]]\npath = \"/\"\nhandler = \"test\"\n"
 	one := frameworktest.Start(t, p, plugin("test", framework.Handlers{"test": text("one")}))
 	two := frameworktest.Start(t, p, plugin("test", framework.Handlers{"test": text("two")}))
-	if a, b := get(t, one, "/"), get(t, two, "/"); a.body != "one" || b.body != "two" {
-		t.Errorf("got %q and %q", a.body, b.body)
+	if a, b := one.Get(t, "/"), two.Get(t, "/"); a.Body != "one" || b.Body != "two" {
+		t.Errorf("got %q and %q", a.Body, b.Body)
 	}
 }
 
@@ -467,8 +433,8 @@ func TestServicesAndSharedState(t *testing.T) {
 	const p = "version = 1\n[[routes]]\npath = \"/\"\nhandler = \"user\"\n"
 	s := frameworktest.Start(t, p, user, provider) // in this order: the provider is built when it is needed
 	for want := 1; want <= 3; want++ {
-		if a := get(t, s, "/"); a.body != fmt.Sprint(want) {
-			t.Errorf("got %q, want %d: a reload lost the shared value", a.body, want)
+		if a := s.Get(t, "/"); a.Body != fmt.Sprint(want) {
+			t.Errorf("got %q, want %d: a reload lost the shared value", a.Body, want)
 		}
 		if err := s.App.Reload(t.Context()); err != nil {
 			t.Fatal(err)

@@ -58,21 +58,21 @@ cache = { ttl = "1h" }
 			"Authorization", "Bearer "+rapid.StringMatching(`[a-z]{1,4}`).Draw(rt, "token"),
 			"Accept-Language", rapid.SampledFrom([]string{"fr", "en", "ar"}).Draw(rt, "language"),
 			"X-B", rapid.StringMatching(`[a-z]{0,4}`).Draw(rt, "x-b"))
-		a := get(t, s, "/cached/"+url.PathEscape(in.id)+"?"+strings.Join(query, "&"), header...)
-		if a.status != 200 {
-			rt.Fatalf("%d %s", a.status, a.body)
+		a := s.Get(t, "/cached/"+url.PathEscape(in.id)+"?"+strings.Join(query, "&"), header...)
+		if a.Status != 200 {
+			rt.Fatalf("%d %s", a.Status, a.Body)
 		}
-		if known, ok := answers[in]; ok && known != a.body {
-			rt.Fatalf("the same declared inputs %+v gave\n%s\nand\n%s", in, known, a.body)
+		if known, ok := answers[in]; ok && known != a.Body {
+			rt.Fatalf("the same declared inputs %+v gave\n%s\nand\n%s", in, known, a.Body)
 		}
-		answers[in] = a.body
+		answers[in] = a.Body
 		for _, secret := range []string{"Bearer", "session=\"[", "ar\""} {
-			if strings.Contains(a.body, secret) && !strings.Contains(in.a+in.b, secret) {
-				rt.Fatalf("the handler has read %q: %s", secret, a.body)
+			if strings.Contains(a.Body, secret) && !strings.Contains(in.a+in.b, secret) {
+				rt.Fatalf("the handler has read %q: %s", secret, a.Body)
 			}
 		}
-		if !strings.Contains(a.body, fmt.Sprintf("a=[%q]", in.a)) {
-			rt.Fatalf("the handler did not get a=%q: %s", in.a, a.body)
+		if !strings.Contains(a.Body, fmt.Sprintf("a=[%q]", in.a)) {
+			rt.Fatalf("the handler did not get a=%q: %s", in.a, a.Body)
 		}
 	})
 	if got := metric(t, s, `http_server_undeclared_reads_total{http_route="/cached/:id"}`); got == "0" || got == "" {
@@ -90,16 +90,16 @@ cache = { ttl = "1h" }
 cache_control = "short"
 `, plugin("test", framework.Handlers{"test": text("hello")}))
 	for i, want := range []string{"MISS", "HIT"} {
-		a := get(t, s, "/cached")
-		if a.header.Get("X-Cache") != want || a.header.Get("Cache-Status") == "" || a.header.Get("Age") == "" || a.header.Get("ETag") == "" {
-			t.Errorf("request %d: %v", i, a.header)
+		a := s.Get(t, "/cached")
+		if a.Header.Get("X-Cache") != want || a.Header.Get("Cache-Status") == "" || a.Header.Get("Age") == "" || a.Header.Get("ETag") == "" {
+			t.Errorf("request %d: %v", i, a.Header)
 		}
-		if a.header.Get("Cache-Control") != "public, max-age=300" {
-			t.Errorf("request %d: Cache-Control %q", i, a.header.Get("Cache-Control"))
+		if a.Header.Get("Cache-Control") != "public, max-age=300" {
+			t.Errorf("request %d: Cache-Control %q", i, a.Header.Get("Cache-Control"))
 		}
 	}
-	etag := get(t, s, "/cached").header.Get("ETag")
-	if a := get(t, s, "/cached", "If-None-Match", etag); a.status != 304 || a.body != "" || a.header.Get("ETag") != etag {
+	etag := s.Get(t, "/cached").Header.Get("ETag")
+	if a := s.Get(t, "/cached", "If-None-Match", etag); a.Status != 304 || a.Body != "" || a.Header.Get("ETag") != etag {
 		t.Errorf("conditional: %+v", a)
 	}
 	if got := metric(t, s, `cache_responses_total{http_route="/cached",result="hit"}`); got != "3" {
@@ -120,8 +120,8 @@ func TestStoredAnswersServeTheSamePolicyAndDataOnly(t *testing.T) {
 		if err := s.App.Reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if a := get(t, s, "/"); a.body != c.data || a.header.Get("X-Cache") != c.cache {
-			t.Errorf("data %s: %s %s, want %s", c.data, a.body, a.header.Get("X-Cache"), c.cache)
+		if a := s.Get(t, "/"); a.Body != c.data || a.Header.Get("X-Cache") != c.cache {
+			t.Errorf("data %s: %s %s, want %s", c.data, a.Body, a.Header.Get("X-Cache"), c.cache)
 		}
 	}
 }

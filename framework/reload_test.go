@@ -114,8 +114,8 @@ func TestReloadsUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				if a := get(t, s, path); a.status != http.StatusOK {
-					t.Errorf("%s: %d %s", path, a.status, a.body)
+				if a := s.Get(t, path); a.Status != http.StatusOK {
+					t.Errorf("%s: %d %s", path, a.Status, a.Body)
 					return
 				}
 				requests.Add(1)
@@ -131,8 +131,8 @@ func TestReloadsUnderLoad(t *testing.T) {
 		} else if broken && !strings.Contains(err.Error(), `did you mean "ttl"`) && !strings.Contains(err.Error(), "unknown key") {
 			t.Fatalf("reload %d does not say why: %v", i, err)
 		}
-		if a := get(t, s, "/number"); a.body != fmt.Sprint(i/2) {
-			t.Fatalf("after reload %d the number is %s", i, a.body)
+		if a := s.Get(t, "/number"); a.Body != fmt.Sprint(i/2) {
+			t.Fatalf("after reload %d the number is %s", i, a.Body)
 		}
 		if i%20 == 0 {
 			next <- struct{}{}
@@ -195,8 +195,8 @@ handler = "second"
 	if closed.Load() != 1 {
 		t.Errorf("%d plugins of the failed generation were closed, want 1", closed.Load())
 	}
-	if a := get(t, s, "/second"); a.body != "second" {
-		t.Errorf("the old generation answers %q", a.body)
+	if a := s.Get(t, "/second"); a.Body != "second" {
+		t.Errorf("the old generation answers %q", a.Body)
 	}
 	if !strings.Contains(s.Logs(), "no disk") {
 		t.Error("the log does not say why")
@@ -244,8 +244,8 @@ func TestStopEndsWhatIsUnderWay(t *testing.T) {
 		}, nil
 	})
 	s := frameworktest.Start(t, drainPolicy, p)
-	slow := make(chan answer, 1)
-	go func() { slow <- get(t, s, "/slow") }()
+	slow := make(chan frameworktest.Answer, 1)
+	go func() { slow <- s.Get(t, "/slow") }()
 	<-entered
 	res, err := s.Client.Get(s.URL + "/stream")
 	if err != nil {
@@ -258,12 +258,12 @@ func TestStopEndsWhatIsUnderWay(t *testing.T) {
 		s.Stop()
 		stopped <- time.Since(began)
 	}()
-	eventually(t, "not ready", func() bool { return get(t, s, "/ready").body == "false" })
-	if a := get(t, s, "/slow"); a.status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, `"stopping"`) {
-		t.Errorf("new work while stopping: %d %s", a.status, a.body)
+	eventually(t, "not ready", func() bool { return s.Get(t, "/ready").Body == "false" })
+	if a := s.Get(t, "/slow"); a.Status != 503 || a.Header.Get("Retry-After") == "" || !strings.Contains(a.Body, `"stopping"`) {
+		t.Errorf("new work while stopping: %d %s", a.Status, a.Body)
 	}
 	close(leave)
-	if a := <-slow; a.status != 200 || a.body != "done" {
+	if a := <-slow; a.Status != 200 || a.Body != "done" {
 		t.Errorf("what was under way: %+v", a)
 	}
 	body, err := io.ReadAll(res.Body)

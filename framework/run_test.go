@@ -86,17 +86,17 @@ handler = "test.fast"
 		for i := range clients {
 			wait.Go(func() {
 				time.Sleep(time.Duration(i) * 300 * time.Microsecond)
-				a := get(t, s, fmt.Sprintf("/slow/%d", i))
-				if a.status != http.StatusRequestTimeout || strings.Contains(a.body, "late") {
-					t.Errorf("client %d: %d %s", i, a.status, a.body)
+				a := s.Get(t, fmt.Sprintf("/slow/%d", i))
+				if a.Status != http.StatusRequestTimeout || strings.Contains(a.Body, "late") {
+					t.Errorf("client %d: %d %s", i, a.Status, a.Body)
 				}
-				d, err := time.ParseDuration(a.header.Get("X-Response-Time"))
+				d, err := time.ParseDuration(a.Header.Get("X-Response-Time"))
 				if err != nil {
 					t.Error(err)
 				}
 				took[i] = d
-				if a := get(t, s, fmt.Sprintf("/fast/%d", i)); a.body != fmt.Sprint(i) {
-					t.Errorf("client %d: the next answer on the connection is %q", i, a.body)
+				if a := s.Get(t, fmt.Sprintf("/fast/%d", i)); a.Body != fmt.Sprint(i) {
+					t.Errorf("client %d: the next answer on the connection is %q", i, a.Body)
 				}
 			})
 		}
@@ -144,8 +144,8 @@ timeout = "10ms"
 		return framework.Text("late"), nil
 	}}))
 	for i, want := range []int{408, 408, 408, 503} {
-		if a := get(t, s, "/"); a.status != want {
-			t.Errorf("request %d: %d, want %d", i, a.status, want)
+		if a := s.Get(t, "/"); a.Status != want {
+			t.Errorf("request %d: %d, want %d", i, a.Status, want)
 		}
 	}
 }
@@ -175,10 +175,10 @@ slow = "1ms"
 			return framework.Text("done"), nil
 		},
 	}))
-	if a := get(t, s, "/never", "X-Request-Id", "the-id"); a.status != 408 {
-		t.Errorf("got %d", a.status)
+	if a := s.Get(t, "/never", "X-Request-Id", "the-id"); a.Status != 408 {
+		t.Errorf("got %d", a.Status)
 	}
-	get(t, s, "/slow")
+	s.Get(t, "/slow")
 	for _, want := range []string{"Request timeout", "Slow endpoint detected", "the-id", "threshold=", "path=/slow"} {
 		eventually(t, "log has "+want, func() bool { return strings.Contains(s.Logs(), want) })
 	}
@@ -277,8 +277,8 @@ handler = "test.watched"
 				if i%10 == 0 {
 					path = "/watched"
 				}
-				if a := get(t, s, path); a.status != 200 {
-					t.Errorf("got %d", a.status)
+				if a := s.Get(t, path); a.Status != 200 {
+					t.Errorf("got %d", a.Status)
 					return
 				}
 			}

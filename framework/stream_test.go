@@ -239,8 +239,8 @@ func TestHEADOfAStreamRunsNothingOn(t *testing.T) {
 		ended <- err
 		return err
 	}, nil)
-	if a := do(t, s, http.MethodHead, "/stream", ""); a.status != 200 {
-		t.Errorf("got %d", a.status)
+	if a := s.Do(t, http.MethodHead, "/stream", ""); a.Status != 200 {
+		t.Errorf("got %d", a.Status)
 	}
 	if err := <-ended; err == nil {
 		t.Error("the stream went on without a client")
@@ -252,21 +252,21 @@ func TestAnUncachedAnswerIsCompressedAndValidated(t *testing.T) {
 	body := strings.Repeat("natural care ", 1000)
 	s := frameworktest.Start(t, "version = 1\n[[routes]]\npath = \"/\"\nhandler = \"test\"\ncache_control = \"short\"\n",
 		plugin("test", framework.Handlers{"test": text(body)}))
-	a := get(t, s, "/", "Accept-Encoding", "gzip")
-	if a.header.Get("Content-Encoding") != "gzip" || a.header.Get("Vary") != "Accept-Encoding" {
-		t.Fatalf("headers: %v", a.header)
+	a := s.Get(t, "/", "Accept-Encoding", "gzip")
+	if a.Header.Get("Content-Encoding") != "gzip" || a.Header.Get("Vary") != "Accept-Encoding" {
+		t.Fatalf("headers: %v", a.Header)
 	}
-	z, err := gzip.NewReader(strings.NewReader(a.body))
+	z, err := gzip.NewReader(strings.NewReader(a.Body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if plain, err := io.ReadAll(z); err != nil || string(plain) != body {
 		t.Errorf("decompressed to %d bytes, %v", len(plain), err)
 	}
-	if b := get(t, s, "/", "Accept-Encoding", "gzip", "If-None-Match", a.header.Get("ETag")); b.status != 304 || b.body != "" {
-		t.Errorf("conditional: %d", b.status)
+	if b := s.Get(t, "/", "Accept-Encoding", "gzip", "If-None-Match", a.Header.Get("ETag")); b.Status != 304 || b.Body != "" {
+		t.Errorf("conditional: %d", b.Status)
 	}
-	if c := get(t, s, "/", "Accept-Encoding", "gzip", "X-No-Compression", "1"); c.header.Get("Content-Encoding") != "" || c.body != body {
+	if c := s.Get(t, "/", "Accept-Encoding", "gzip", "X-No-Compression", "1"); c.Header.Get("Content-Encoding") != "" || c.Body != body {
 		t.Error("X-No-Compression was not obeyed")
 	}
 }

@@ -4,6 +4,7 @@ package frameworktest
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -62,6 +63,42 @@ func StartWith(t testing.TB, load framework.Loader, plugins ...framework.Plugin)
 	})
 	t.Cleanup(s.stop)
 	return s
+}
+
+// Answer is a response that was read whole.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Do sends a request, with headers given as names and values in turn, and reads the answer whole. A body that was sent compressed
+// is returned so.
+func (s *Server) Do(t testing.TB, method, path, body string, header ...string) Answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Add(header[i], header[i+1])
+	}
+	res, err := s.Client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Answer{res.StatusCode, res.Header, string(b)}
+}
+
+// Get asks for a path, as Do does.
+func (s *Server) Get(t testing.TB, path string, header ...string) Answer {
+	t.Helper()
+	return s.Do(t, http.MethodGet, path, "", header...)
 }
 
 // Stop stops the server now, as SIGTERM would, and waits until it has stopped.

@@ -1,7 +1,6 @@
 package admin_test
 
 import (
-	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -24,16 +23,8 @@ audience = "admin"
 
 func reload(t *testing.T, s *frameworktest.Server) (status int, body string) {
 	t.Helper()
-	res, err := s.Client.Post(s.URL+"/-/reload", "", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, string(b)
+	a := s.Do(t, http.MethodPost, "/-/reload", "")
+	return a.Status, a.Body
 }
 
 func TestReload(t *testing.T) {

@@ -3,7 +3,6 @@ package cacheadmin_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -53,28 +52,17 @@ func start(t *testing.T) *frameworktest.Server {
 
 func call(t *testing.T, s *frameworktest.Server, method, path, body, token string) (status int, header http.Header, answer map[string]any) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var credentials []string
 	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
+		credentials = []string{"Authorization", "Bearer " + token}
 	}
-	res, err := s.Client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") {
-		if err := json.Unmarshal(b, &answer); err != nil {
-			t.Fatalf("%v in %s", err, b)
+	a := s.Do(t, method, path, body, credentials...)
+	if strings.HasPrefix(a.Header.Get("Content-Type"), "application/json") {
+		if err := json.Unmarshal([]byte(a.Body), &answer); err != nil {
+			t.Fatalf("%v in %s", err, a.Body)
 		}
 	}
-	return res.StatusCode, res.Header, answer
+	return a.Status, a.Header, answer
 }
 
 func fill(t *testing.T, s *frameworktest.Server) {

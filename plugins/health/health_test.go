@@ -3,7 +3,6 @@ package health_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"testing"
 
 	"github.com/innatural/chatbot/framework"
@@ -42,19 +41,11 @@ func checked(state *string) framework.Plugin {
 
 func ask(t *testing.T, s *frameworktest.Server, path string) (status int, answer map[string]any) {
 	t.Helper()
-	res, err := s.Client.Get(s.URL + path)
-	if err != nil {
-		t.Fatal(err)
+	a := s.Get(t, path)
+	if err := json.Unmarshal([]byte(a.Body), &answer); err != nil {
+		t.Fatalf("%v in %s", err, a.Body)
 	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, &answer); err != nil {
-		t.Fatalf("%v in %s", err, b)
-	}
-	return res.StatusCode, answer
+	return a.Status, answer
 }
 
 func TestHealthIsThatOfTheDependencies(t *testing.T) {

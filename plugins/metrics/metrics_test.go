@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -46,31 +44,11 @@ func things() framework.Plugin {
 		})
 }
 
-func ask(t *testing.T, s *frameworktest.Server, path string, header ...string) (http.Header, string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	res, err := s.Client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.Header, string(b)
-}
-
 func TestMetricsAreWhatPrometheusReads(t *testing.T) {
 	s := frameworktest.Start(t, policy, things(), metrics.Plugin())
-	ask(t, s, "/things/1")
-	header, body := ask(t, s, "/metrics")
+	s.Get(t, "/things/1")
+	a := s.Get(t, "/metrics")
+	header, body := a.Header, a.Body
 	if !strings.HasPrefix(header.Get("Content-Type"), "text/plain; version=") {
 		t.Errorf("Content-Type is %q", header.Get("Content-Type"))
 	}
@@ -87,7 +65,7 @@ func TestMetricsAreWhatPrometheusReads(t *testing.T) {
 			t.Errorf("no %s", name)
 		}
 	}
-	if header, _ := ask(t, s, "/metrics", "Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"); !strings.Contains(header.Get("Content-Type"), "protobuf") {
+	if header := s.Get(t, "/metrics", "Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited").Header; !strings.Contains(header.Get("Content-Type"), "protobuf") {
 		t.Errorf("protobuf was asked for, %q came", header.Get("Content-Type"))
 	}
 }
@@ -97,15 +75,15 @@ func TestRandomPathsMakeNoSeries(t *testing.T) {
 	s := frameworktest.Start(t, policy, things(), metrics.Plugin())
 	visit := func(from int) {
 		for i := range 500 {
-			ask(t, s, fmt.Sprintf("/random/%d", from+i))
-			ask(t, s, fmt.Sprintf("/things/%d", from+i))
+			s.Get(t, fmt.Sprintf("/random/%d", from+i))
+			s.Get(t, fmt.Sprintf("/things/%d", from+i))
 		}
 	}
 	visit(0)
-	ask(t, s, "/metrics") // whose own series come after it
-	_, before := ask(t, s, "/metrics")
+	s.Get(t, "/metrics") // whose own series come after it
+	before := s.Get(t, "/metrics").Body
 	visit(1000)
-	_, after := ask(t, s, "/metrics")
+	after := s.Get(t, "/metrics").Body
 	if b, a := strings.Count(before, "\n"), strings.Count(after, "\n"); a > b+10 {
 		t.Errorf("%d lines became %d", b, a)
 	}
@@ -117,9 +95,9 @@ func TestRandomPathsMakeNoSeries(t *testing.T) {
 func TestSummary(t *testing.T) {
 	s := frameworktest.Start(t, policy, things(), metrics.Plugin())
 	for _, path := range []string{"/things/1", "/things/2", "/things/none"} {
-		ask(t, s, path)
+		s.Get(t, path)
 	}
-	_, body := ask(t, s, "/api/metrics/summary")
+	body := s.Get(t, "/api/metrics/summary").Body
 	var answer struct {
 		Success   bool
 		Timestamp string

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -37,37 +36,15 @@ func start(t *testing.T, options string) *frameworktest.Server {
 	return frameworktest.Start(t, policyWith(options), widget.Plugin())
 }
 
-// answer is what the server sent.
-type answer struct {
-	status int
-	header http.Header
-	page   string
-}
-
 // get serves the page with options and returns its answer to a GET of /.
-func get(t *testing.T, options string) answer {
+func get(t *testing.T, options string) frameworktest.Answer {
 	t.Helper()
 	return fetch(t, start(t, options))
 }
 
-func fetch(t *testing.T, s *frameworktest.Server, header ...string) answer {
+func fetch(t *testing.T, s *frameworktest.Server, header ...string) frameworktest.Answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	res, err := s.Client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(res.Body)
-	if err := errors.Join(err, res.Body.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return answer{res.StatusCode, res.Header, string(body)}
+	return s.Get(t, "/", header...)
 }
 
 // inline returns what stands in the page's only element of a kind that has no attributes.
@@ -82,12 +59,12 @@ func inline(t *testing.T, page, element string) string {
 
 func TestThePageIsServedWithItsOwnHashesAndNothingUnsafe(t *testing.T) {
 	got := get(t, "")
-	if got.status != http.StatusOK || got.header.Get("Content-Type") != "text/html; charset=utf-8" {
-		t.Fatalf("got %d %s", got.status, got.header.Get("Content-Type"))
+	if got.Status != http.StatusOK || got.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Fatalf("got %d %s", got.Status, got.Header.Get("Content-Type"))
 	}
-	csp := got.header.Get("Content-Security-Policy")
+	csp := got.Header.Get("Content-Security-Policy")
 	for _, element := range []string{"script", "style"} {
-		sum := sha256.Sum256([]byte(inline(t, got.page, element)))
+		sum := sha256.Sum256([]byte(inline(t, got.Body, element)))
 		if want := element + "-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(csp, want+";") {
 			t.Errorf("the policy lacks %s:\n%s", want, csp)
 		}
@@ -103,25 +80,25 @@ func TestThePageIsServedWithItsOwnHashesAndNothingUnsafe(t *testing.T) {
 	if strings.Contains(csp, "unsafe") {
 		t.Errorf("unsafe: %s", csp)
 	}
-	if frame := got.header.Get("X-Frame-Options"); frame != "DENY" {
+	if frame := got.Header.Get("X-Frame-Options"); frame != "DENY" {
 		t.Errorf("X-Frame-Options: %q", frame)
 	}
-	if referrer := got.header.Get("Referrer-Policy"); referrer != "strict-origin-when-cross-origin" {
+	if referrer := got.Header.Get("Referrer-Policy"); referrer != "strict-origin-when-cross-origin" {
 		t.Errorf("Referrer-Policy: %q", referrer)
 	}
 }
 
 func TestAnUnchangedPageIsNotSentAgain(t *testing.T) {
 	s := start(t, "")
-	tag := fetch(t, s).header.Get("ETag")
-	if again := fetch(t, s, "If-None-Match", tag); again.status != http.StatusNotModified || again.page != "" {
-		t.Fatalf("got %d and %d bytes for ETag %q", again.status, len(again.page), tag)
+	tag := fetch(t, s).Header.Get("ETag")
+	if again := fetch(t, s, "If-None-Match", tag); again.Status != http.StatusNotModified || again.Body != "" {
+		t.Fatalf("got %d and %d bytes for ETag %q", again.Status, len(again.Body), tag)
 	}
 }
 
 func TestOptionsReachThePageAndItsHeaders(t *testing.T) {
 	t.Run("title and language", func(t *testing.T) {
-		page := get(t, `title = "Olive & <b>Argan</b>"`+"\n"+`language = "ar"`).page
+		page := get(t, `title = "Olive & <b>Argan</b>"`+"\n"+`language = "ar"`).Body
 		for _, want := range []string{"<title>Olive &amp; &lt;b&gt;Argan&lt;/b&gt;</title>", `<html lang="ar"`} {
 			if !strings.Contains(page, want) {
 				t.Errorf("the page lacks %s", want)
@@ -140,7 +117,7 @@ func TestOptionsReachThePageAndItsHeaders(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			header := get(t, tt.options).header
+			header := get(t, tt.options).Header
 			if csp := header.Get("Content-Security-Policy"); !strings.Contains(csp, tt.csp) {
 				t.Errorf("the policy lacks %s:\n%s", tt.csp, csp)
 			}
@@ -171,7 +148,7 @@ func TestOptionsThatCouldOpenThePolicyAreRefused(t *testing.T) {
 }
 
 func TestThePageKeepsItsRules(t *testing.T) {
-	page := get(t, "").page
+	page := get(t, "").Body
 	script, style := inline(t, page, "script"), inline(t, page, "style")
 	for _, tt := range []struct {
 		rule, text string
@@ -198,7 +175,7 @@ func TestThePageKeepsItsRules(t *testing.T) {
 }
 
 func TestEveryTextExistsInEveryLanguage(t *testing.T) {
-	page := get(t, "").page
+	page := get(t, "").Body
 	found := regexp.MustCompile(`(?s)<script type="application/json" id="strings">(.*?)</script>`).FindStringSubmatch(page)
 	if found == nil {
 		t.Fatal("the page has no texts")
@@ -239,7 +216,7 @@ func TestTheExampleServesThePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := frameworktest.Start(t, string(example), widget.Plugin())
-	if got := fetch(t, s); got.status != http.StatusOK {
-		t.Fatalf("got %d", got.status)
+	if got := fetch(t, s); got.Status != http.StatusOK {
+		t.Fatalf("got %d", got.Status)
 	}
 }
