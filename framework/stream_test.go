@@ -24,8 +24,8 @@ drain = "5s"
 [[routes]]
 path = "/stream"
 handler = "test"
-timeout = "200ms"
-stream = { idle = "300ms", max = "700ms" }
+timeout = "500ms"
+stream = { idle = "1s", max = "2s" }
 `
 
 func streamServer(t *testing.T, f func(ctx context.Context, w *framework.Stream) error, failed func(error) []byte) *frameworktest.Server {
