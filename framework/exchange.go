@@ -28,6 +28,8 @@ type exchange struct {
 	query  string // raw
 	params []policy.Param
 	start  time.Time
+	status int           // once it is written
+	took   time.Duration // until then
 	ctx    context.Context // once somebody needs it
 	about  telemetry.Request
 
@@ -126,7 +128,8 @@ func (x *exchange) finish(response *Response, err error) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-DNS-Prefetch-Control", "on")
 	var space [24]byte
-	header.SetBytesV("X-Response-Time", appendMilliseconds(space[:0], time.Since(x.start)))
+	x.status, x.took = x.http.Response.StatusCode(), time.Since(x.start)
+	header.SetBytesV("X-Response-Time", appendMilliseconds(space[:0], x.took))
 	if x.stream == nil {
 		x.done(len(x.http.Response.Body()), failure)
 		return
@@ -216,15 +219,13 @@ func (x *exchange) done(bytes int, err error) {
 	if x.releaseInFlight != nil {
 		x.releaseInFlight()
 	}
-	elapsed := time.Since(x.start)
-	status := x.http.Response.StatusCode()
 	if errors.Is(err, ErrClientGone) {
-		status = statusClientGone
+		x.status = statusClientGone
 		x.route.metrics.ClientGone.Inc()
 	}
 	x.app().active.Add(-1)
-	x.route.metrics.Observe(x.method, status, elapsed, bytes)
-	x.log(status, elapsed, bytes, err)
+	x.route.metrics.Observe(x.method, x.status, x.took, bytes) // of a stream, the time to its first piece
+	x.log(bytes, err)
 }
 
 // statusClientGone is what logs and metrics say of a request whose client left before its answer.

@@ -10,8 +10,8 @@ import (
 )
 
 // log leaves the lines of a request: what went wrong, that it was slow, and that it was.
-func (x *exchange) log(status int, elapsed time.Duration, bytes int, err error) {
-	rt, g := x.route, x.route.gen
+func (x *exchange) log(bytes int, err error) {
+	rt, g, status, elapsed := x.route, x.route.gen, x.status, time.Since(x.start)
 	slow := x.stream == nil && elapsed > rt.policy.Slow.D()
 	access := g.policy.Log.Access
 	sampled := access.Enabled && (status >= 400 || slow || telemetry.Sampled(x.about.ID, access.Sample))
