@@ -28,8 +28,8 @@ type exchange struct {
 	query  string // raw
 	params []policy.Param
 	start  time.Time
-	status int           // once it is written
-	took   time.Duration // until then
+	status int             // once it is written
+	took   time.Duration   // until then
 	ctx    context.Context // once somebody needs it
 	about  telemetry.Request
 
