@@ -102,6 +102,9 @@ func New(config Config) (*App, error) {
 	}
 	a.responses = httpcache.New(a.memory, cacheName)
 	a.rejected = a.metrics.Counter(telemetry.HTTPRejectedRequests, telemetry.HTTPRejectedRequestsHelp, telemetry.LabelReason)
+	for _, reason := range []string{rejectedStopping, rejectedRate, rejectedInFlight, rejectedAbandoned} {
+		a.rejected.With(reason) // exported as 0 before the first
+	}
 	gauge := func(name, help string, n *atomic.Int64) {
 		a.metrics.GaugeFunc(name, help, func() float64 { return float64(n.Load()) })
 	}
@@ -117,6 +120,14 @@ func New(config Config) (*App, error) {
 	a.server = a.newServer(p)
 	return a, nil
 }
+
+// Why requests are refused before their handler runs.
+const (
+	rejectedStopping  = "stopping"
+	rejectedRate      = "rate"
+	rejectedInFlight  = "in_flight"
+	rejectedAbandoned = "abandoned"
+)
 
 // exportCache exports the state of the memory layer.
 func (a *App) exportCache() {

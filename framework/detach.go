@@ -51,7 +51,7 @@ type result struct {
 // start runs the route's handler. It refuses when too many abandoned handlers still run.
 func (a *App) start(ctx context.Context, rt *route, req Request) (*call, error) {
 	if a.abandoned.Load() >= int64(rt.gen.policy.Server.MaxAbandoned) {
-		a.rejected.With("abandoned").Inc()
+		a.rejected.With(rejectedAbandoned).Inc()
 		return nil, errBusy
 	}
 	c := &call{app: a, route: rt, req: req, answered: make(chan struct{}, 1)}

@@ -52,7 +52,7 @@ func (x *exchange) admit() (*Response, error) {
 		return nil, nil
 	}
 	x.http.SetConnectionClose()
-	x.app().rejected.With("stopping").Inc()
+	x.app().rejected.With(rejectedStopping).Inc()
 	return nil, errStopping
 }
 
@@ -86,7 +86,7 @@ func (x *exchange) limits() (*Response, error) {
 	if rt.limiter != nil {
 		x.limit = rt.limiter.Allow(x.client())
 		if !x.limit.OK {
-			x.app().rejected.With("rate").Inc()
+			x.app().rejected.With(rejectedRate).Inc()
 			return nil, &Error{
 				Status: http.StatusTooManyRequests, Code: "rate_limited", Message: "too many requests, try again later",
 				RetryAfter: x.limit.RetryAfter,
@@ -95,7 +95,7 @@ func (x *exchange) limits() (*Response, error) {
 	}
 	if rt.inFlight != nil {
 		if !rt.inFlight.Acquire() {
-			x.app().rejected.With("in_flight").Inc()
+			x.app().rejected.With(rejectedInFlight).Inc()
 			return nil, errBusy
 		}
 		x.releaseInFlight = rt.inFlight.Release

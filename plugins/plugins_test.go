@@ -10,21 +10,13 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/framework/frameworktest"
 	"github.com/innatural/chatbot/framework/policy"
 	"github.com/innatural/chatbot/plugins"
 )
 
-// The goroutines of fasthttp that outlive a server end by themselves.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).workerFunc"),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
-}
+func TestMain(m *testing.M) { frameworktest.VerifyNoLeaks(m) }
 
 func file(t *testing.T, path ...string) string {
 	t.Helper()

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/innatural/chatbot/framework"
 )
 
@@ -119,6 +121,16 @@ func (s *Server) Dial(t testing.TB) net.Conn {
 		t.Fatal(err)
 	}
 	return conn
+}
+
+// VerifyNoLeaks runs the tests of a package and fails when goroutines of theirs are left. It knows those that fasthttp keeps: one
+// for the Date header for as long as the process lives, and idle workers for ten seconds.
+func VerifyNoLeaks(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).workerFunc"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+	)
 }
 
 // lines collects what is written to it, by any goroutine.

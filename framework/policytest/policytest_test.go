@@ -8,18 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/frameworktest"
 	"github.com/innatural/chatbot/framework/policy"
 	"github.com/innatural/chatbot/framework/policytest"
 )
 
-// fasthttp's clock is one for the process, and its cleaner of idle workers ends when it next wakes.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
-}
+func TestMain(m *testing.M) { frameworktest.VerifyNoLeaks(m) }
 
 const served = `version = 1
 
