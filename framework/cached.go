@@ -1,6 +1,7 @@
 package framework
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"strings"
@@ -85,9 +86,20 @@ func (x *exchange) cached() (*Response, error) {
 		return nil, nil
 	}
 	view := x.view(c)
+	key := c.key(&view, string(x.http.Host())).String()
+	conditions := x.conditions()
+	if hit, ok := x.app().responses.Hit(key, &c.rule, &conditions); ok {
+		return x.stored(&hit)
+	}
+	return x.shared(c, key, view)
+}
+
+// shared answers with what one fetch makes for all who ask for the key, or with what is stale.
+func (x *exchange) shared(c *routeCache, key string, view Request) (*Response, error) {
+	conditions := x.conditions()
 	ctx, cancel := context.WithTimeoutCause(x.context(), x.route.policy.Timeout.D()-time.Since(x.start), ErrTimeout)
 	defer cancel()
-	result, err := x.app().responses.Do(ctx, c.key(&view, string(x.http.Host())).String(), &c.rule, x.conditions(),
+	result, err := x.app().responses.Do(ctx, key, &c.rule, &conditions,
 		func(ctx context.Context) (*httpcache.Response, error) { return x.route.fetch(ctx, view) })
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -95,8 +107,13 @@ func (x *exchange) cached() (*Response, error) {
 		}
 		return nil, err
 	}
-	x.result = &result
-	x.route.answered(result.Outcome)
+	return x.stored(&result)
+}
+
+// stored takes an answer that the cache has prepared.
+func (x *exchange) stored(r *httpcache.Result) (*Response, error) {
+	x.result = *r
+	x.route.answered(r.Outcome)
 	return emptyResponse, nil
 }
 
@@ -154,19 +171,15 @@ func declaredQuery(query string, names []string) string {
 
 // conditions is what answering reads of the request beyond the handler's inputs: none of it changes what is answered, only
 // the form.
-func (x *exchange) conditions() *httpcache.Request {
+func (x *exchange) conditions() httpcache.Request {
 	h := &x.http.Request.Header
 	joined := func(name string) string {
-		var b strings.Builder
-		for i, value := range h.PeekAll(name) {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.Write(value)
+		if len(h.Peek(name)) == 0 {
+			return ""
 		}
-		return b.String()
+		return string(bytes.Join(h.PeekAll(name), []byte(", ")))
 	}
-	return &httpcache.Request{
+	return httpcache.Request{
 		Method:          x.method,
 		AcceptEncoding:  joined("Accept-Encoding"),
 		IfModifiedSince: joined("If-Modified-Since"),

@@ -35,7 +35,7 @@ type exchange struct {
 
 	limit           limit.Decision
 	releaseInFlight func()
-	result          *httpcache.Result // of a cached route
+	result          httpcache.Result // of a cached route; without a status there is none
 	stream          *streamBody
 	stopWatch       func()
 }
@@ -103,8 +103,8 @@ func (x *exchange) finish(response *Response, err error) {
 	header := &x.http.Response.Header
 	rt := x.route
 	switch {
-	case x.result != nil:
-		x.writeResult(x.result)
+	case x.result.Status != 0:
+		x.writeResult(&x.result)
 		if rt.cacheControl != "" {
 			header.Set(fasthttp.HeaderCacheControl, rt.cacheControl)
 		} else if len(header.Peek(fasthttp.HeaderCacheControl)) == 0 {
@@ -191,7 +191,8 @@ func (x *exchange) writeUncached(r *Response) {
 		h = http.Header{}
 	}
 	h.Set("Cache-Control", control)
-	result := httpcache.Finish(x.conditions(), &httpcache.Response{Status: r.Status, Header: h, Body: r.Body}, rt.encoder)
+	conditions := x.conditions()
+	result := httpcache.Finish(&conditions, &httpcache.Response{Status: r.Status, Header: h, Body: r.Body}, rt.encoder)
 	x.writeResult(&result)
 }
 

@@ -108,6 +108,18 @@ func (m *Memory) Get(key string) (any, bool) {
 	return it.value, true
 }
 
+// Find returns the value of a key as Get does, and leaves it to the caller to count the hit with CountHit, or to ask again.
+func (m *Memory) Find(key string) (any, bool) {
+	it, ok := m.entries.GetIfPresent(key)
+	if !ok || m.purgedTag(it) {
+		return nil, false
+	}
+	return it.value, true
+}
+
+// CountHit counts a hit of a value that Find returned.
+func (m *Memory) CountHit() { m.counter.RecordHits(1) }
+
 // Peek returns the value of a key without counting the read.
 func (m *Memory) Peek(key string) (any, bool) {
 	e, ok := m.entries.GetEntryQuietly(key)
