@@ -192,6 +192,7 @@ func (a *App) Reload(ctx context.Context) error {
 func (a *App) use(g *generation) {
 	a.current.Store(g)
 	a.memory.SetMaximum(int64(g.policy.Cache.Memory))
+	a.memory.Share(g.redis)
 	a.metrics.SetPolicy(g.policy, g.policy.Hash(), a.config.Version, g.policy.File())
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/innatural/chatbot/framework/cache"
 	"github.com/innatural/chatbot/framework/encoding"
 	"github.com/innatural/chatbot/framework/policy"
 	"github.com/innatural/chatbot/framework/telemetry"
@@ -28,7 +29,8 @@ type generation struct {
 	routes   []*route          // as the policy has them
 	encoder  *encoding.Encoder // of routes that compress; nil when nothing is compressed
 	metrics  []*telemetry.RouteMetrics
-	fallback *route // for requests that no route matches
+	fallback *route       // for requests that no route matches
+	redis    *cache.Redis // behind the memory layer; nil without
 
 	ctx    context.Context // of its requests and background work
 	cancel context.CancelCauseFunc
@@ -66,6 +68,10 @@ func (a *App) build(p *policy.Policy) (*generation, error) {
 	}
 	g.ctx, g.cancel = context.WithCancelCause(context.Background())
 	if g.encoder, err = newEncoder(p.Compression); err != nil {
+		g.close()
+		return nil, err
+	}
+	if g.redis, err = a.openShared(g); err != nil {
 		g.close()
 		return nil, err
 	}

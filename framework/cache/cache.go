@@ -1,6 +1,7 @@
-// Package cache holds the layers that keep values for later: here the one in memory. It knows no HTTP.
+// Package cache holds the layers that keep values for later: Memory in the process, and behind it Redis, which instances share.
+// It knows no HTTP.
 //
-// Memory is the layer; Cache is the part of it that one plugin sees; Flights makes one call out of many equal ones.
+// Cache is the part of the layers that one plugin sees; Flights makes one call out of many equal ones.
 //
 // Purges are stamps. Every purge takes the next number of one counter and leaves it at what it purges: a key, a tag, everything.
 // A value remembers the number that the counter showed before the value was made, and is void when something of it was purged
@@ -35,14 +36,26 @@ func (m *Memory) Cache(namespace string) *Cache {
 }
 
 // Get reads the value of a key into a pointer and reports whether there is one. A value that does not fit counts as absent.
-func (c *Cache) Get(_ context.Context, key string, into any) bool {
-	stored, ok := c.memory.Get(c.prefix + key)
-	return ok && decode(stored.([]byte), into) == nil
+func (c *Cache) Get(ctx context.Context, key string, into any) bool {
+	if stored, ok := c.memory.Get(c.prefix + key); ok {
+		return decode(stored.([]byte), into) == nil
+	}
+	made, shared := c.memory.Now(), c.memory.Shared()
+	if shared == nil {
+		return false
+	}
+	found, ok := shared.Get(ctx, c.prefix+key)
+	if !ok || decode(found.Value, into) != nil {
+		return false
+	}
+	c.fill(c.prefix+key, found, made)
+	return true
 }
 
-// Set stores a value for a time. A ttl of 0 or less stores nothing.
+// Set stores a value for a time. A ttl of 0 or less stores nothing. Other instances may go on reading the value that they hold; they
+// read this one after a Delete.
 func (c *Cache) Set(_ context.Context, key string, value any, ttl time.Duration) error {
-	made := c.memory.Now()
+	made := c.now()
 	encoded, err := encode(value)
 	if err != nil {
 		return fmt.Errorf("store %s: %w", key, err)
@@ -51,45 +64,80 @@ func (c *Cache) Set(_ context.Context, key string, value any, ttl time.Duration)
 	return nil
 }
 
-// Delete purges a key. A load under way for it is not stored.
-func (c *Cache) Delete(_ context.Context, key string) error {
-	c.memory.Delete(c.prefix + key)
-	return nil
+// Delete purges a key, on every instance. A load under way for it is not stored. On an error the shared layer does not answer; the
+// key is purged here, and there once it does.
+func (c *Cache) Delete(ctx context.Context, key string) error {
+	_, err := c.memory.PurgeShared(ctx, Purge{Keys: []string{c.prefix + key}})
+	return err
 }
 
-// Flush purges all the keys of the namespace. Loads under way are not stored.
-func (c *Cache) Flush(context.Context) error {
-	c.memory.Purge(func(key string) bool { return strings.HasPrefix(key, c.prefix) })
-	return nil
+// Flush purges all the keys of the namespace, as Delete does one.
+func (c *Cache) Flush(ctx context.Context) error {
+	_, err := c.memory.PurgeShared(ctx, Purge{Selectors: []Selector{{Prefix: c.prefix}}})
+	return err
 }
 
-// Stats returns the state of the layer, all namespaces together.
+// Stats returns the state of the memory layer, all namespaces together.
 func (c *Cache) Stats() Stats { return c.memory.Stats() }
 
-func (c *Cache) store(fullKey string, encoded []byte, ttl time.Duration, made Stamp) {
-	c.memory.Set(fullKey, encoded, Entry{TTL: ttl, Cost: cap(encoded), Made: made})
+// made is a moment in both layers.
+type made struct {
+	here  Stamp
+	there Moment
+}
+
+func (c *Cache) now() made { return made{c.memory.Now(), c.memory.Shared().Now()} }
+
+func (c *Cache) store(fullKey string, encoded []byte, ttl time.Duration, at made) {
+	if c.memory.Set(fullKey, encoded, Entry{TTL: ttl, Cost: cap(encoded), Made: at.here}) {
+		c.memory.Shared().Set(fullKey, encoded, ttl, nil, at.there)
+	}
+}
+
+// fill keeps in memory what was found in the shared layer.
+func (c *Cache) fill(fullKey string, found Found, at Stamp) {
+	value := bytes.Clone(found.Value) // without the envelope round it
+	c.memory.Set(fullKey, value, Entry{TTL: time.Until(found.Expires), Cost: cap(value), Made: at})
 }
 
 // Load returns the value of a key, or makes it with fn and stores it for a time; with a ttl of 0 or less it is not stored.
 //
-// Concurrent loads of one key run fn once, in a goroutine and under a context that holds the values of one caller's: it goes on
+// Concurrent loads of one key run fn once, on one of the instances that share a layer, in a goroutine and under a context that holds the values of one caller's: it goes on
 // when they leave, for a minute at most. Each waits until its own ctx ends. An error of fn is everybody's and is not
 // stored; a panic becomes a *PanicError. A load that begins after a purge never gets what was made before it.
 func Load[T any](
 	ctx context.Context, c *Cache, key string, ttl time.Duration, fn func(context.Context) (T, error),
 ) (T, error) {
 	var value T
-	if c.Get(ctx, key, &value) {
+	fullKey := c.prefix + key
+	if stored, ok := c.memory.Get(fullKey); ok && decode(stored.([]byte), &value) == nil {
 		return value, nil
 	}
-	fullKey := c.prefix + key
 	flight := string(binary.BigEndian.AppendUint64(nil, uint64(c.memory.Purged(fullKey, nil)))) + fullKey
 	encoded, _, err := c.memory.loads.Do(ctx, flight, loadTimeout, func(ctx context.Context) ([]byte, error) {
 		// Another load may have ended between the miss and the beginning of this one.
 		if stored, ok := c.memory.Peek(fullKey); ok && decode(stored.([]byte), new(T)) == nil {
 			return stored.([]byte), nil
 		}
-		made := c.memory.Now()
+		made, shared := c.now(), c.memory.Shared()
+		var there []byte
+		look := func(found Found) bool {
+			if decode(found.Value, new(T)) != nil {
+				return false
+			}
+			there = found.Value
+			c.fill(fullKey, found, made.here)
+			return true
+		}
+		if ttl > 0 && shared != nil {
+			if found, ok := shared.Get(ctx, fullKey); ok && look(found) {
+				return there, nil
+			}
+			defer shared.Lead(ctx, fullKey, look)()
+			if there != nil {
+				return there, nil
+			}
+		}
 		value, err := fn(ctx)
 		if err != nil {
 			return nil, err

@@ -42,6 +42,7 @@ type Memory struct {
 	entries *otter.Cache[string, *item]
 	counter *stats.Counter
 	loads   *Flights[[]byte]
+	shared  atomic.Pointer[Redis]
 	seed    maphash.Seed
 
 	// purging is held shared while a value is stored and exclusively while a purge takes its stamp. So a store is either
@@ -96,6 +97,12 @@ func (m *Memory) Close(ctx context.Context) error {
 	m.entries.StopAllGoroutines()
 	return err
 }
+
+// Share puts a shared layer behind the memory, instead of the one before; nil is none. Neither is closed.
+func (m *Memory) Share(r *Redis) { m.shared.Store(r) }
+
+// Shared returns the layer behind the memory, or nil, which serves as a layer that holds nothing.
+func (m *Memory) Shared() *Redis { return m.shared.Load() }
 
 // Get returns the value of a key and counts a hit or a miss.
 func (m *Memory) Get(key string) (any, bool) {

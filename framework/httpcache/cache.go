@@ -66,6 +66,7 @@ type fetched struct {
 	began    cache.Stamp
 	personal bool   // for the client that caused it, and nobody else
 	stored   bool   // in the cache, by this flight or just before it
+	shared   bool   // found in the shared layer
 	detail   string // why it is not stored
 }
 
@@ -91,7 +92,7 @@ func (c *Cache) Stats() Stats {
 	}
 }
 
-// Delete purges the answer of a key and reports whether there was one.
+// Delete purges the answer of a key in memory and reports whether there was one.
 func (c *Cache) Delete(key string) bool { return c.memory.Delete(key) }
 
 // Do answers a request from the cache, or with what fetch makes. All that ask for a key at once share one fetch, and each
@@ -141,13 +142,22 @@ func (c *Cache) forward(
 	var err error
 	for again := true; again; {
 		asked := c.memory.Now()
-		got, joined, err = c.flights.Do(ctx, c.flight(key, rule), timeout(rule), c.fetcher(key, rule, fetch))
+		got, joined, err = c.flights.Do(ctx, c.flight(key, rule), timeout(rule),
+			c.fetcher(key, rule, rule.TTL+rule.StaleWhileRevalidate, fetch))
 		// Who asked after a purge must not get what an earlier fetch brought. The flight's name covers the purges of
 		// the key and the rule's tags; this covers the tags that only the answer brought.
 		again = err == nil && joined && asked > got.began && c.memory.Purged(key, got.tags) > got.began
 	}
 	if joined {
 		c.coalesced.Add(1)
+	}
+	if err == nil && got.shared {
+		return c.reuseShared(ctx, key, rule, req, got.representation, fetch), nil
+	}
+	if stale == nil && c.memory.Shared() != nil && failed(got, err) { // the flight may have found one in the shared layer
+		if stored, ok := c.memory.Peek(key); ok {
+			stale = stored.(*representation)
+		}
 	}
 	if gone := errors.Is(ctx.Err(), context.Canceled); stale != nil && !gone && failed(got, err) {
 		if age := time.Since(stale.made); age < rule.TTL+rule.StaleIfError {
@@ -191,6 +201,20 @@ func (c *Cache) forward(
 	res.add("X-Cache", string(res.Outcome))
 	res.add("Cache-Status", c.name+status)
 	return res, nil
+}
+
+// reuseShared answers with what a flight found in the shared layer.
+func (c *Cache) reuseShared(
+	ctx context.Context, key string, rule *Rule, req *Request, r *representation, fetch Fetch,
+) Result {
+	age := time.Since(r.made)
+	if age < rule.TTL {
+		c.hits.Add(1)
+		return c.reuse(r, rule, req, age, Hit, "; detail=shared")
+	}
+	c.stale.Add(1)
+	c.refreshBehind(ctx, key, rule, fetch)
+	return c.reuse(r, rule, req, age, Stale, "; detail=stale-while-revalidate")
 }
 
 // staleOnError answers with a stale representation because the fetch failed (RFC 5861, section 4).
@@ -242,7 +266,7 @@ func (c *Cache) refreshBehind(ctx context.Context, key string, rule *Rule, fetch
 	default:
 		return
 	}
-	work := c.fetcher(key, rule, fetch)
+	work := c.fetcher(key, rule, rule.TTL, fetch)
 	began := c.flights.Start(ctx, c.flight(key, rule), timeout(rule), func(ctx context.Context) (*fetched, error) {
 		defer func() { <-c.refresh }()
 		return work(ctx)
@@ -252,8 +276,10 @@ func (c *Cache) refreshBehind(ctx context.Context, key string, rule *Rule, fetch
 	}
 }
 
-// fetcher returns the work of a flight: fetch, prepare, store.
-func (c *Cache) fetcher(key string, rule *Rule, fetch Fetch) func(context.Context) (*fetched, error) {
+// fetcher returns the work of a flight: take what another instance made, if it is younger than usable, or fetch, prepare, store.
+func (c *Cache) fetcher(
+	key string, rule *Rule, usable time.Duration, fetch Fetch,
+) func(context.Context) (*fetched, error) {
 	return func(ctx context.Context) (*fetched, error) {
 		got := &fetched{began: c.memory.Now()}
 		old, _ := c.memory.Peek(key)
@@ -261,6 +287,19 @@ func (c *Cache) fetcher(key string, rule *Rule, fetch Fetch) func(context.Contex
 		if r, ok := old.(*representation); ok && time.Since(r.made) < rule.TTL {
 			got.representation, got.stored = r, true
 			return got, nil
+		}
+		shared := c.memory.Shared()
+		made := shared.Now()
+		if shared != nil {
+			look := func(found cache.Found) bool { return c.take(key, found, usable, got) }
+			if found, ok := shared.Get(ctx, key); ok && look(found) {
+				return got, nil
+			}
+			defer shared.Lead(ctx, key, look)()
+			if got.shared {
+				return got, nil
+			}
+			old, _ = c.memory.Peek(key)
 		}
 		resp, err := fetch(ctx)
 		if err != nil {
@@ -279,7 +318,7 @@ func (c *Cache) fetcher(key string, rule *Rule, fetch Fetch) func(context.Contex
 		got.representation = newRepresentation(resp, time.Now())
 		switch {
 		case got.detail == "":
-			c.store(key, rule, got)
+			c.store(key, rule, got, made)
 		case old != nil && !failed(got, nil):
 			c.memory.Drop(key, old) // it is stale, and not the answer any more
 		}
@@ -287,18 +326,21 @@ func (c *Cache) fetcher(key string, rule *Rule, fetch Fetch) func(context.Contex
 	}
 }
 
-func (c *Cache) store(key string, rule *Rule, got *fetched) {
-	r := got.representation
-	r.grow = func(bytes int) { c.memory.Grow(key, r, bytes) }
-	got.stored = c.memory.Set(key, r, cache.Entry{
-		TTL:  rule.TTL + max(rule.StaleWhileRevalidate, rule.StaleIfError),
-		Cost: r.cost(),
-		Tags: r.tags,
-		Made: got.began,
-	})
-	if !got.stored {
+func (c *Cache) store(key string, rule *Rule, got *fetched, made cache.Moment) {
+	r, ttl := got.representation, rule.TTL+max(rule.StaleWhileRevalidate, rule.StaleIfError)
+	if got.stored = c.keep(key, r, ttl, got.began); !got.stored {
 		got.detail = "purged"
+		return
 	}
+	if shared := c.memory.Shared(); shared != nil {
+		shared.Set(key, r.marshal(), ttl, r.tags, made)
+	}
+}
+
+// keep stores a representation in memory and reports whether it did.
+func (c *Cache) keep(key string, r *representation, ttl time.Duration, began cache.Stamp) bool {
+	r.grow = func(bytes int) { c.memory.Grow(key, r, bytes) }
+	return c.memory.Set(key, r, cache.Entry{TTL: ttl, Cost: r.cost(), Tags: r.tags, Made: began})
 }
 
 // flight names the fetches of a key that may be shared: those since it was last purged.

@@ -73,6 +73,9 @@ const (
 	CacheResponses     = "cache_responses_total" // http_route, result
 	CacheResponsesHelp = "Answers of cached routes by what the response cache did."
 
+	CacheWrites     = "cache_writes_total" // layer, result
+	CacheWritesHelp = "Values given to a layer behind the answer, stored or dropped."
+
 	CacheKeys     = "cache_keys" // layer
 	CacheKeysHelp = "Entries held."
 

@@ -4,8 +4,7 @@ package cacheadmin
 import (
 	"context"
 	"fmt"
-	"regexp"
-	"strings"
+	"net/http"
 	"time"
 
 	"github.com/innatural/chatbot/framework"
@@ -29,9 +28,14 @@ func build(h *framework.Host, _ framework.NoOptions) (framework.Handlers, error)
 	return framework.Handlers{
 		"cacheadmin.stats": func(context.Context, *framework.Request) (*framework.Response, error) { return stats(h) },
 		"cacheadmin.flush": func(ctx context.Context, req *framework.Request) (*framework.Response, error) {
-			h.Layers.Flush()
-			h.Log.InfoContext(ctx, "Cache flushed", "client", req.Client())
-			return framework.JSON(map[string]any{"success": true, "message": "Cache flushed successfully"})
+			_, err := h.Layers.PurgeShared(ctx, cache.Purge{All: true})
+			h.Log.InfoContext(ctx, "Cache flushed", "client", req.Client(), "redis", outcome(h, err))
+			if err != nil {
+				return nil, notShared(err)
+			}
+			return framework.JSON(map[string]any{
+				"success": true, "message": "Cache flushed successfully", "layers": layers(h),
+			})
 		},
 		"cacheadmin.invalidate": func(ctx context.Context, req *framework.Request) (*framework.Response, error) {
 			return invalidate(ctx, h, req)
@@ -40,7 +44,7 @@ func build(h *framework.Host, _ framework.NoOptions) (framework.Handlers, error)
 }
 
 func stats(h *framework.Host) (*framework.Response, error) {
-	s := h.Layers.Stats()
+	s, shared := h.Layers.Stats(), h.Layers.Shared().Stats()
 	return framework.JSON(map[string]any{
 		"success":   true,
 		"timestamp": time.Now().UTC().Format(time.RFC3339),
@@ -50,7 +54,8 @@ func stats(h *framework.Host) (*framework.Response, error) {
 				"hitRate": fmt.Sprintf("%.2f%%", 100*s.HitRate()), "evictions": s.Evictions,
 			},
 			"redis": map[string]any{
-				"available": false, "keys": 0, "hits": 0, "misses": 0, "latencyMs": 0, "circuit": "disabled",
+				"available": shared.Available, "keys": shared.Keys, "hits": shared.Hits, "misses": shared.Misses,
+				"latencyMs": float64(shared.Latency.Microseconds()) / 1000, "circuit": shared.Circuit,
 			},
 		},
 	})
@@ -93,39 +98,47 @@ func invalidate(ctx context.Context, h *framework.Host, req *framework.Request) 
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	matched := purge(h.Layers, &o)
-	h.Log.InfoContext(ctx, "Cache purged", "key", o.Key, "pattern", o.Pattern, "tags", o.Tags, "dry_run", o.DryRun,
-		"matched", matched, "client", req.Client())
-	return framework.JSON(map[string]any{"success": true, "matched": matched, "dryRun": o.DryRun})
-}
-
-// purge removes what an order names, or only counts it.
-func purge(layers *cache.Memory, o *order) int {
-	if len(o.Tags) > 0 {
-		n := layers.CountTags(o.Tags...)
-		if !o.DryRun {
-			for _, tag := range o.Tags {
-				layers.PurgeTag(tag)
-			}
-		}
-		return n
-	}
-	match := matcher(o)
+	what := o.purge()
 	if o.DryRun {
-		return layers.Count(match)
+		return framework.JSON(map[string]any{"success": true, "matched": h.Layers.CountShared(what), "dryRun": true})
 	}
-	return layers.Purge(match)
+	matched, err := h.Layers.PurgeShared(ctx, what)
+	h.Log.InfoContext(ctx, "Cache purged", "key", o.Key, "pattern", o.Pattern, "tags", o.Tags, "matched", matched,
+		"client", req.Client(), "redis", outcome(h, err))
+	if err != nil {
+		return nil, notShared(err)
+	}
+	return framework.JSON(map[string]any{"success": true, "matched": matched, "dryRun": false, "layers": layers(h)})
 }
 
-// matcher tells the stored keys that an order means. A key is written as explain prints it; a pattern is part of one, with * for
-// any characters and ? for one.
-func matcher(o *order) func(stored string) bool {
-	if o.Key != "" {
-		return func(stored string) bool {
-			_, readable, _ := strings.Cut(stored, " ") // without its scope
-			return readable == o.Key || stored == o.Key
-		}
+// purge is what an order means.
+func (o *order) purge() cache.Purge {
+	if len(o.Tags) > 0 {
+		return cache.Purge{Tags: o.Tags}
 	}
-	wild := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(o.Pattern))
-	return regexp.MustCompile("(?s)" + wild).MatchString
+	return cache.Purge{Selectors: []cache.Selector{{Key: o.Key, Pattern: o.Pattern}}}
+}
+
+// layers says what a purge that succeeded did in each layer.
+func layers(h *framework.Host) map[string]string {
+	return map[string]string{"memory": "purged", "redis": outcome(h, nil)}
+}
+
+func outcome(h *framework.Host, err error) string {
+	switch {
+	case err != nil:
+		return "waiting: " + err.Error()
+	case h.Layers.Shared() == nil:
+		return "disabled"
+	}
+	return "purged"
+}
+
+// notShared tells a client that only this instance has purged so far.
+func notShared(err error) error {
+	return &framework.Error{
+		Status: http.StatusBadGateway, Code: "redis_unavailable",
+		Message: "purged in the memory of this instance; Redis does not answer, so it and the other instances follow once it does",
+		Err:     err,
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/cache"
 )
 
 // Plugin returns the plugin. Its checks are those that other plugins register with Host.AddCheck.
@@ -80,8 +81,10 @@ func report(ctx context.Context, h *framework.Host) (*framework.Response, error)
 		"status": "healthy", "keys": stats.Keys, "bytes": stats.Bytes, "maxBytes": stats.MaxBytes,
 		"hitRate": fmt.Sprintf("%.2f%%", 100*stats.HitRate()),
 	}
-	if h.Policy().Cache.Redis.Host == "" {
-		s.Services["redis"] = map[string]any{"status": "disabled", "latencyMs": 0}
+	redis, fields := sharedLayer(h.Layers.Shared().Stats())
+	s.Services["redis"] = fields
+	if redis == "degraded" {
+		s.Status = redis
 	}
 	for name, check := range h.Checks(ctx) {
 		fields := map[string]any{"status": check.Status}
@@ -96,6 +99,21 @@ func report(ctx context.Context, h *framework.Host) (*framework.Response, error)
 		r.Status = http.StatusServiceUnavailable
 	}
 	return r, err
+}
+
+// sharedLayer tells how Redis does. Without it the memory layer serves alone, so the service is degraded and no more.
+func sharedLayer(stats cache.RedisStats) (status string, fields map[string]any) {
+	switch {
+	case stats.Circuit == "disabled":
+		status = "disabled"
+	case stats.Available:
+		status = "healthy"
+	default:
+		status = "degraded"
+	}
+	return status, map[string]any{
+		"status": status, "latencyMs": float64(stats.Latency.Microseconds()) / 1000, "circuit": stats.Circuit,
+	}
 }
 
 func live(context.Context, *framework.Request) (*framework.Response, error) {

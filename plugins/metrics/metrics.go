@@ -128,13 +128,16 @@ func measured(slo *policy.SLO, t telemetry.Traffic) promise {
 }
 
 func cacheStats(h *framework.Host) map[string]any {
-	s := h.Cache.Stats()
+	s, shared := h.Cache.Stats(), h.Layers.Shared().Stats()
 	return map[string]any{
 		"memory": map[string]any{
 			"keys": s.Keys, "bytes": s.Bytes, "maxBytes": s.MaxBytes, "hits": s.Hits, "misses": s.Misses,
 			"hitRate": fmt.Sprintf("%.2f%%", 100*s.HitRate()), "evictions": s.Evictions,
 		},
-		"redis": map[string]any{"available": false},
+		"redis": map[string]any{
+			"available": shared.Available, "keys": shared.Keys, "hits": shared.Hits, "misses": shared.Misses,
+			"latencyMs": float64(shared.Latency.Microseconds()) / 1000, "circuit": shared.Circuit,
+		},
 	}
 }
 

@@ -1,0 +1,114 @@
+package cache
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A lock makes one instance the one that makes the value of a key. It lasts for lockTTL and is prolonged while the work goes on, so
+// one whose holder died delays nobody for longer. It is not what keeps old values out: that is the log of purges.
+const (
+	lockTTL   = 2 * time.Second
+	lockRenew = lockTTL / 4
+	lockPoll  = 20 * time.Millisecond // how often those who wait look for the value
+)
+
+// unlock and prolong touch a lock only while it is the caller's.
+var (
+	unlock = redis.NewScript(`
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0`)
+	prolong = redis.NewScript(`
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0`)
+)
+
+// Lead makes the caller the one who makes the value of a key among all instances, or waits for the instance that is, calling look
+// with what it finds until that is good enough. It returns at once when the layer does not answer, and no later than the
+// other instance ends or half of the time is over that ctx leaves. Whoever returns without a value that look took makes it. The
+// function that it returns must be called when that is done, after Set.
+func (r *Redis) Lead(ctx context.Context, key string, look func(Found) bool) (done func()) {
+	done = func() {}
+	if r == nil || r.circuit.Load() != circuitClosed {
+		return done
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		half, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+		ctx = half
+	}
+	token := rand.Text()
+	locked, found, ok := r.lock(ctx, key, token)
+	if locked {
+		done = r.prolong(key, token)
+	}
+	if ok && look(found) || locked {
+		return done
+	}
+	poll := time.NewTicker(lockPoll)
+	defer poll.Stop()
+	for r.circuit.Load() == circuitClosed {
+		held := r.held(ctx, key) // before the look: the value comes before the lock goes
+		if found, ok := r.peek(ctx, key); ok && look(found) || !held {
+			break
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return done
+		}
+	}
+	return done
+}
+
+// lock takes a lock, unless another instance has it, and then reads the value: it may have come since the caller looked.
+func (r *Redis) lock(ctx context.Context, key, token string) (locked bool, found Found, ok bool) {
+	epoch := r.log.now().epoch
+	op, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	pipe := r.values.Pipeline()
+	set := pipe.SetArgs(op, r.lockKey(key), token, redis.SetArgs{Mode: "NX", TTL: lockTTL})
+	get := pipe.Get(op, r.valueKey(epoch, key))
+	_, err := pipe.Exec(op)
+	if r.answered(ctx, err); get.Err() == nil {
+		b, _ := get.Bytes()
+		found, ok = r.open(key, epoch, b)
+	}
+	return set.Err() == nil, found, ok
+}
+
+func (r *Redis) held(ctx context.Context, key string) bool {
+	op, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	n, err := r.values.Exists(op, r.lockKey(key)).Result()
+	r.answered(ctx, err)
+	return err == nil && n == 1
+}
+
+// prolong keeps a lock until the function that it returns is called, which leaves its release to the key's writer.
+func (r *Redis) prolong(key, token string) (done func()) {
+	ctx, stop := context.WithCancel(r.stopped)
+	began := r.start(func() {
+		tick := time.NewTicker(lockRenew)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			op, cancel := context.WithTimeout(ctx, answerWithin)
+			r.answered(ctx, prolong.Run(op, r.values, []string{r.lockKey(key)}, token, lockTTL.Milliseconds()).Err())
+			cancel()
+		}
+	})
+	return func() {
+		stop()
+		if began {
+			r.enqueue(write{key: key, token: token})
+		}
+	}
+}

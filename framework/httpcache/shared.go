@@ -1,0 +1,126 @@
+package httpcache
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/innatural/chatbot/framework/cache"
+)
+
+// marshal returns what the shared layer keeps of a representation: the identity body and what newRepresentation made of the
+// response. Variants are made again where they are asked for.
+func (r *representation) marshal() []byte {
+	fields := r.plain.full
+	if r.etag != "" {
+		fields = fields[:len(fields)-1] // newVariant adds the ETag again
+	}
+	size := len(r.plain.body) + len(r.etag) + 64
+	for _, f := range fields {
+		size += len(f.name) + len(f.value) + 4
+	}
+	b := binary.AppendUvarint(make([]byte, 0, size), uint64(r.status))
+	b = binary.AppendVarint(b, r.made.UnixNano())
+	var modified int64
+	if !r.lastModified.IsZero() {
+		modified = r.lastModified.Unix()
+	}
+	b = binary.AppendVarint(b, modified)
+	var negotiable uint64
+	if r.negotiable {
+		negotiable = 1
+	}
+	b = binary.AppendUvarint(b, negotiable)
+	b = appendText(b, r.etag)
+	b = binary.AppendUvarint(b, uint64(len(fields)))
+	for _, f := range fields {
+		b = appendText(appendText(b, f.name), f.value)
+	}
+	return append(b, r.plain.body...)
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// unmarshal reads what marshal wrote, and reports whether it could. The body shares b.
+func unmarshal(b []byte, tags []string) (*representation, bool) {
+	d := decoder{b: b}
+	r := &representation{status: int(d.uvarint()), tags: tags}
+	r.made = time.Unix(0, d.varint())
+	if now := time.Now(); r.made.After(now) {
+		r.made = now // another instance's clock is ahead
+	}
+	if modified := d.varint(); modified != 0 {
+		r.lastModified = time.Unix(modified, 0).UTC()
+	}
+	r.negotiable = d.uvarint() == 1
+	r.etag = d.text()
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		return nil, false
+	}
+	fields := make([]field, 0, n+1)
+	for range n {
+		fields = append(fields, field{d.text(), d.text()})
+	}
+	if d.bad || r.status < 100 || r.status > 999 {
+		return nil, false
+	}
+	r.plain = newVariant(slices.Clip(d.b), fields, r.etag)
+	return r, true
+}
+
+// decoder reads values off the beginning of b until one is not there.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) uvarint() uint64 {
+	n, size := binary.Uvarint(d.b)
+	d.skip(size)
+	return n
+}
+
+func (d *decoder) varint() int64 {
+	n, size := binary.Varint(d.b)
+	d.skip(size)
+	return n
+}
+
+func (d *decoder) text() string {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		d.skip(0)
+		return ""
+	}
+	s := string(d.b[:n])
+	d.b = d.b[n:]
+	return s
+}
+
+func (d *decoder) skip(size int) {
+	if size <= 0 {
+		d.b, d.bad = nil, true
+		return
+	}
+	d.b = d.b[size:]
+}
+
+// take keeps in memory what was found in the shared layer, and has the flight answer with it if it is younger than usable.
+func (c *Cache) take(key string, found cache.Found, usable time.Duration, got *fetched) bool {
+	r, ok := unmarshal(found.Value, found.Tags)
+	if !ok {
+		return false
+	}
+	left := time.Until(found.Expires)
+	if old, ok := c.memory.Peek(key); !ok || r.made.After(old.(*representation).made) {
+		c.keep(key, r, left, got.began)
+	}
+	if time.Since(r.made) >= usable {
+		return false
+	}
+	got.representation, got.stored, got.shared = r, true, true
+	return true
+}

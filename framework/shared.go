@@ -1,0 +1,88 @@
+package framework
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/innatural/chatbot/framework/cache"
+	"github.com/innatural/chatbot/framework/telemetry"
+)
+
+const (
+	// sharedPrefix begins the names of all that the layer keeps in Redis.
+	sharedPrefix = "innatural:cache:"
+	// sharedHeader is what an answer may take in Redis beside its body.
+	sharedHeader = 64 << 10
+)
+
+// sharedLayer is the Redis of a policy, exported. Generations with the same settings have the same one, which is closed with the
+// last of them.
+type sharedLayer struct {
+	*cache.Redis
+	unexport []func()
+}
+
+// openShared returns the layer that a generation's policy asks for, or nil.
+func (a *App) openShared(g *generation) (*cache.Redis, error) {
+	c := g.policy.Cache
+	if c.Redis.Host == "" {
+		return nil, nil
+	}
+	key := fmt.Sprintf("\x00redis %q %d %q %d", c.Redis.Host, c.Redis.Port, c.Redis.Password.Reveal(), c.MaxEntry)
+	layer, err := a.shared.acquire(key, g, func() (any, error) {
+		address := net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port))
+		s := &sharedLayer{Redis: cache.NewRedis(a.memory, cache.RedisOptions{
+			Address: address, Password: c.Redis.Password.Reveal(), Prefix: sharedPrefix, MaxValue: int(c.MaxEntry) + sharedHeader,
+			Changed: func(err error) {
+				log := g.log
+				if current := a.current.Load(); current != nil {
+					log = current.log
+				}
+				if err != nil {
+					log.Warn("Redis does not answer, memory serves alone", "address", address, "error", err)
+				} else {
+					log.Info("Redis answers", "address", address)
+				}
+			},
+		})}
+		s.export(a.metrics)
+		return s, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return layer.(*sharedLayer).Redis, nil
+}
+
+func (s *sharedLayer) export(m *telemetry.Registry) {
+	layer := []string{telemetry.LabelLayer, "redis"}
+	gauge := func(name, help string, value func(cache.RedisStats) float64) {
+		s.unexport = append(s.unexport, m.GaugeFunc(name, help, func() float64 { return value(s.Stats()) }, layer...))
+	}
+	count := func(name, help, result string, value func(cache.RedisStats) int64) {
+		s.unexport = append(s.unexport, m.CounterFunc(name, help, func() float64 { return float64(value(s.Stats())) },
+			telemetry.LabelResult, result, telemetry.LabelLayer, "redis"))
+	}
+	gauge(telemetry.CacheUp, telemetry.CacheUpHelp, func(s cache.RedisStats) float64 {
+		if s.Available {
+			return 1
+		}
+		return 0
+	})
+	gauge(telemetry.CacheKeys, telemetry.CacheKeysHelp, func(s cache.RedisStats) float64 { return float64(s.Keys) })
+	requests, requestsHelp := telemetry.CacheRequests, telemetry.CacheRequestsHelp
+	count(requests, requestsHelp, "hit", func(s cache.RedisStats) int64 { return s.Hits })
+	count(requests, requestsHelp, "miss", func(s cache.RedisStats) int64 { return s.Misses })
+	writes, writesHelp := telemetry.CacheWrites, telemetry.CacheWritesHelp
+	count(writes, writesHelp, "stored", func(s cache.RedisStats) int64 { return s.Written })
+	count(writes, writesHelp, "dropped", func(s cache.RedisStats) int64 { return s.Dropped })
+}
+
+// Close ends the layer and takes its metrics away.
+func (s *sharedLayer) Close() error {
+	for _, remove := range s.unexport {
+		remove()
+	}
+	return s.Redis.Close()
+}
