@@ -379,6 +379,13 @@ func (r *Redis) listen() {
 	defer context.AfterFunc(r.stopped, func() { _ = messages.Close() })()
 	defer messages.Close()
 	for r.stopped.Err() == nil {
+		if r.circuit.Load() != circuitClosed { // what is missed now is read from the log
+			select {
+			case <-r.stopped.Done():
+			case <-time.After(probeEvery):
+			}
+			continue
+		}
 		message, err := messages.ReceiveTimeout(r.stopped, repeatWithin)
 		if err == nil {
 			if m, ok := message.(*redis.Message); ok {
@@ -388,12 +395,12 @@ func (r *Redis) listen() {
 			}
 			continue
 		}
-		if r.circuit.Load() == circuitClosed && messages.Ping(r.stopped) == nil {
-			continue // it was silent
-		}
-		select {
-		case <-r.stopped.Done():
-		case <-time.After(probeEvery):
+		if r.circuit.Load() == circuitClosed && messages.Ping(r.stopped) != nil {
+			r.rouse() // it was more than silence: the keeper finds out
+			select {
+			case <-r.stopped.Done():
+			case <-time.After(probeEvery):
+			}
 		}
 	}
 }

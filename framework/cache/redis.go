@@ -349,7 +349,10 @@ func (r *Redis) try() error {
 	r.circuit.Store(circuitHalfOpen)
 	ctx, cancel := context.WithTimeout(r.stopped, answerWithin+dialWithin)
 	defer cancel()
-	err := r.values.Ping(ctx).Err()
+	err := r.knock(ctx)
+	if err == nil {
+		err = r.values.Ping(ctx).Err()
+	}
 	if began := time.Now(); err == nil { // once more, now that there is a connection
 		if err = r.values.Ping(ctx).Err(); err == nil && time.Since(began) > answerWithin {
 			err = errSlow
@@ -369,6 +372,16 @@ func (r *Redis) try() error {
 		r.rouse()
 	}
 	return nil
+}
+
+// knock opens a connection and closes it again. A client is not to be asked before that succeeds: after many refusals it tries
+// only once in a second, and it tells each on stderr.
+func (r *Redis) knock(ctx context.Context) error {
+	conn, err := (&net.Dialer{Timeout: dialWithin}).DialContext(ctx, "tcp", r.options.Address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // RedisStats is the state of the shared layer, counted since it was made. Errors are operations that failed; Dropped are writes that

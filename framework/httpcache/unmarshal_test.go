@@ -1,0 +1,33 @@
+package httpcache
+
+import (
+	"bytes"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+)
+
+func FuzzUnmarshal(f *testing.F) {
+	for _, header := range []http.Header{
+		nil,
+		{"Content-Type": {"application/json"}, "Last-Modified": {"Wed, 01 Jul 2026 10:00:00 GMT"}, "X-Own": {"1", "2"}},
+		{"Cache-Control": {"no-store"}, "Etag": {`"v7"`}},
+	} {
+		f.Add(newRepresentation(&Response{Status: 200, Header: header, Body: []byte("body")}, time.Unix(1, 2)).marshal())
+	}
+	f.Add([]byte{})
+	f.Add([]byte{200, 1, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, ok := unmarshal(bytes.Clone(b), nil)
+		if !ok {
+			return
+		}
+		again, ok := unmarshal(r.marshal(), nil)
+		if !ok || again.status != r.status || !again.made.Equal(r.made) || !again.lastModified.Equal(r.lastModified) ||
+			again.etag != r.etag || again.negotiable != r.negotiable || !bytes.Equal(again.plain.body, r.plain.body) ||
+			!slices.Equal(again.plain.full, r.plain.full) {
+			t.Errorf("%x: %+v became %+v", b, r, again)
+		}
+	})
+}
