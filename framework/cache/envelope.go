@@ -65,8 +65,8 @@ func decodeEnvelope(key string, b []byte) (*envelope, error) {
 		created: time.UnixMicro(int64(number(3))), expires: time.UnixMicro(int64(number(4))),
 	}
 	rest := b[envelopeFixed:end:end]
-	tags, ok := uint64(0), true
-	if tags, rest, ok = cutUvarint(rest); !ok || tags > uint64(len(rest)) {
+	tags, rest, ok := cutUvarint(rest)
+	if !ok || tags > uint64(len(rest)) {
 		return nil, errEnvelope
 	}
 	for range tags {

@@ -90,8 +90,8 @@ func (m *Memory) purgeHere(p Purge) (matched int) {
 	return matched
 }
 
-// CountShared returns how many entries in memory a purge would remove.
-func (m *Memory) CountShared(p Purge) int {
+// CountPurge returns how many entries in memory a purge would remove.
+func (m *Memory) CountPurge(p Purge) int {
 	if p.All {
 		return m.entries.EstimatedSize()
 	}

@@ -252,7 +252,7 @@ func (r *Redis) do(w write) {
 	ctx, cancel := context.WithTimeout(r.stopped, answerWithin)
 	defer cancel()
 	if w.token != "" {
-		r.answered(ctx, unlock.Run(ctx, r.values, []string{r.lockKey(w.key)}, w.token).Err())
+		r.answered(r.stopped, unlock.Run(ctx, r.values, []string{r.lockKey(w.key)}, w.token).Err())
 		return
 	}
 	e := w.envelope

@@ -100,7 +100,7 @@ func invalidate(ctx context.Context, h *framework.Host, req *framework.Request) 
 	}
 	what := o.purge()
 	if o.DryRun {
-		return framework.JSON(map[string]any{"success": true, "matched": h.Layers.CountShared(what), "dryRun": true})
+		return framework.JSON(map[string]any{"success": true, "matched": h.Layers.CountPurge(what), "dryRun": true})
 	}
 	matched, err := h.Layers.PurgeShared(ctx, what)
 	h.Log.InfoContext(ctx, "Cache purged", "key", o.Key, "pattern", o.Pattern, "tags", o.Tags, "matched", matched,
