@@ -38,7 +38,8 @@ func (h *Host) Status() Status { return h.gen.app.Status() }
 func (h *Host) Reload(ctx context.Context) error { return h.gen.app.Reload(ctx) }
 
 // AnswersFrom tells which data, beyond the policy, the plugin's answers are made from. Stored answers serve the generations
-// whose policy and data are the same, and no others; so a plugin that reads a file tells what it read.
+// whose policy and data are the same, and no others; so a plugin tells the files that it reads, and those that it
+// embeds, which change with the program.
 func (h *Host) AnswersFrom(data []byte) {
 	h.gen.mu.Lock()
 	defer h.gen.mu.Unlock()

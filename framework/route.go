@@ -52,7 +52,7 @@ func (g *generation) buildRoutes() error {
 		g.routes[i] = rt
 	}
 	slices.Sort(g.sources)
-	scope := strconv.FormatUint(xxhash.Sum64String(g.policy.Hash()+"\n"+strings.Join(g.sources, "\n")), 36)
+	scope := strconv.FormatUint(xxhash.Sum64String(g.policy.AnswersHash()+"\n"+strings.Join(g.sources, "\n")), 36)
 	for _, rt := range g.routes {
 		if rt != nil && rt.cache != nil {
 			rt.cache.scope = scope

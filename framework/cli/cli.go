@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/agnivade/levenshtein"
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
@@ -37,9 +39,16 @@ const (
 // Main runs the command that the program's arguments name, and returns the exit code: 0 fine, 1 could not run, 2 problems
 // in a policy or a failed policy test. It is called once, by main.
 func Main(p Program) int {
+	redis.SetLogger(silence{}) // what its clients meet is logged by the cache layer, once per change
 	s := &session{Program: p, in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	return s.run(os.Args[1:])
 }
+
+// silence is a logger of a library.
+type silence struct{}
+
+// Printf implements the library's interface.
+func (silence) Printf(context.Context, string, ...any) {}
 
 // session is one run of the program.
 type session struct {

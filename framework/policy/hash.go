@@ -20,6 +20,19 @@ func fingerprint(root *Key, p *Policy) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
+// AnswersHash returns a hash, in hexadecimal, of what answers are made by: routes, presets and the plugins' options. Where the
+// server listens, what it logs and how much it keeps is not in it, so instances that differ in those have the same.
+func (p *Policy) AnswersHash() string {
+	sum := sha256.New()
+	w := bufio.NewWriter(sum)
+	for _, name := range []string{"plugins", "presets", "routes"} {
+		key := p.meta.root.Key(name)
+		digest(w, key, reflect.ValueOf(p).Elem().Field(key.field))
+	}
+	_ = w.Flush()
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
 func digest(w *bufio.Writer, key *Key, v reflect.Value) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		if v.IsNil() {

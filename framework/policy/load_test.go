@@ -395,6 +395,22 @@ func TestHash(t *testing.T) {
 	}
 }
 
+// What instances may differ in is not in it.
+func TestAnswersHash(t *testing.T) {
+	const route = "[[routes]]\npath = '/a'\nhandler = 'health'\n"
+	base := load(t, "version = 1\n"+route, Layers{}).AnswersHash()
+	for text, same := range map[string]bool{
+		"server = { listen = ':2', admin_token = 'x' }\nlog.level = 'error'\ncache.memory = '1GiB'\n" + route: true,
+		route + "timeout = '5s'\n":                       false,
+		"presets.cache_control.long = '2d'\n" + route:    false,
+		"plugins.catalog.labels = { a = 'b' }\n" + route: false,
+	} {
+		if got := load(t, "version = 1\n"+text, Layers{}).AnswersHash(); (got == base) != same {
+			t.Errorf("same hash is %t for\n%s", got == base, text)
+		}
+	}
+}
+
 func TestLargeFiles(t *testing.T) {
 	numbered := func(n int, format string) string {
 		var b strings.Builder

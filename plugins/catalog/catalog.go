@@ -56,24 +56,27 @@ var builtIn = sync.OnceValues(func() (*shop.Catalogue, error) {
 var images embed.FS
 
 func build(h *framework.Host, o Options) (framework.Handlers, error) {
-	catalogue, err := load(h, o)
+	catalogue, data, err := load(o)
 	if err != nil {
 		return nil, err
 	}
+	h.AnswersFrom(data)
 	framework.Provide(h, catalogue)
 	return handlers(catalogue)
 }
 
-func load(h *framework.Host, o Options) (*shop.Catalogue, error) {
+// load returns the catalogue and the file that it was read from.
+func load(o Options) (*shop.Catalogue, []byte, error) {
 	if o.File == "" {
-		return builtIn()
+		catalogue, err := builtIn()
+		return catalogue, builtInFile, err
 	}
 	data, err := shop.ReadFile(o.File)
 	if err != nil {
-		return nil, fmt.Errorf("read catalogue: %w", err)
+		return nil, nil, fmt.Errorf("read catalogue: %w", err)
 	}
-	h.AnswersFrom(data)
-	return shop.LoadCatalogue(o.File, data)
+	catalogue, err := shop.LoadCatalogue(o.File, data)
+	return catalogue, data, err
 }
 
 // catalog answers from one catalogue. It may be used concurrently.

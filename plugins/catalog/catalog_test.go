@@ -31,7 +31,7 @@ type answer struct {
 // ask calls a handler. It returns the answer, or the status and the fields that are wrong.
 func ask(t *testing.T, handler string, req *framework.Request) (a answer, status int, wrong []string) {
 	t.Helper()
-	c, err := load(nil, Options{})
+	c, _, err := load(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestGet(t *testing.T) {
 
 // Every product's picture is there, and nothing else is.
 func TestImages(t *testing.T) {
-	c, err := load(nil, Options{})
+	c, _, err := load(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,7 +347,7 @@ handler = "user"
 	if a := get(t, s, "/user"); a.body != "2" {
 		t.Errorf("after a reload the other plugin sees %s products", a.body)
 	}
-	if _, err := load(nil, Options{File: name + ".nothing"}); err == nil || !strings.Contains(err.Error(), "read catalogue: open ") {
+	if _, _, err := load(Options{File: name + ".nothing"}); err == nil || !strings.Contains(err.Error(), "read catalogue: open ") {
 		t.Errorf("without the file: %v", err)
 	}
 }

@@ -41,24 +41,27 @@ var builtInFile []byte
 var builtIn = sync.OnceValues(func() (*shop.FAQ, error) { return shop.LoadFAQ("faq.json", builtInFile) })
 
 func build(h *framework.Host, o Options) (framework.Handlers, error) {
-	f, err := load(h, o)
+	f, data, err := load(o)
 	if err != nil {
 		return nil, err
 	}
+	h.AnswersFrom(data)
 	framework.Provide(h, f)
 	return framework.Handlers{"faq": faq{f}.answer}, nil
 }
 
-func load(h *framework.Host, o Options) (*shop.FAQ, error) {
+// load returns the FAQ and the file that it was read from.
+func load(o Options) (*shop.FAQ, []byte, error) {
 	if o.File == "" {
-		return builtIn()
+		faq, err := builtIn()
+		return faq, builtInFile, err
 	}
 	data, err := shop.ReadFile(o.File)
 	if err != nil {
-		return nil, fmt.Errorf("read FAQ: %w", err)
+		return nil, nil, fmt.Errorf("read FAQ: %w", err)
 	}
-	h.AnswersFrom(data)
-	return shop.LoadFAQ(o.File, data)
+	faq, err := shop.LoadFAQ(o.File, data)
+	return faq, data, err
 }
 
 // faq answers from one FAQ. It may be used concurrently.

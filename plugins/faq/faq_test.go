@@ -19,7 +19,7 @@ import (
 // ask calls the handler. It returns the answer, or the status and the fields that are wrong.
 func ask(t *testing.T, query string) (a answer, status int, wrong string) {
 	t.Helper()
-	f, err := load(nil, Options{})
+	f, _, err := load(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestOwnFile(t *testing.T) {
 	if err := s.App.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("with a broken file: %v", err)
 	}
-	if _, err := load(nil, Options{File: name + ".nothing"}); err == nil || !strings.Contains(err.Error(), "read FAQ: open ") {
+	if _, _, err := load(Options{File: name + ".nothing"}); err == nil || !strings.Contains(err.Error(), "read FAQ: open ") {
 		t.Errorf("without the file: %v", err)
 	}
 }

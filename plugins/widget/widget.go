@@ -62,11 +62,12 @@ func Plugin() framework.Plugin {
 	}, Options{Title: "INnatural", Language: "fr"}, build)
 }
 
-func build(_ *framework.Host, o Options) (framework.Handlers, error) {
+func build(h *framework.Host, o Options) (framework.Handlers, error) {
 	page, err := render(o)
 	if err != nil {
 		return nil, err
 	}
+	h.AnswersFrom(page)
 	header := headers(o, page)
 	return framework.Handlers{"widget": func(context.Context, *framework.Request) (*framework.Response, error) {
 		return &framework.Response{Header: header.Clone(), Body: page}, nil
