@@ -11,6 +11,7 @@ import (
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/plugins/chat/internal/responder"
+	"github.com/innatural/chatbot/plugins/internal/lenient"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
@@ -35,10 +36,10 @@ type completionRequest struct {
 	StreamOptions struct {
 		IncludeUsage bool `json:"include_usage"`
 	} `json:"stream_options"`
-	MaxTokens           *int     `json:"max_tokens"`
-	MaxCompletionTokens *int     `json:"max_completion_tokens"`
-	N                   *int     `json:"n"`
-	Stop                stopList `json:"stop"`
+	MaxTokens           *int            `json:"max_tokens"`
+	MaxCompletionTokens *int            `json:"max_completion_tokens"`
+	N                   *int            `json:"n"`
+	Stop                lenient.Strings `json:"stop"`
 }
 
 type completionMessage struct {
@@ -64,23 +65,6 @@ func (c *content) UnmarshalJSON(data []byte) error {
 		}
 	}
 	*c = content(strings.Join(texts, "\n"))
-	return nil
-}
-
-// stopList is a list of strings, or one string.
-type stopList []string
-
-func (s *stopList) UnmarshalJSON(data []byte) error {
-	if data[0] == '[' {
-		return json.Unmarshal(data, (*[]string)(s))
-	}
-	var one *string
-	if err := json.Unmarshal(data, &one); err != nil {
-		return err
-	}
-	if one != nil {
-		*s = stopList{*one}
-	}
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/plugins/internal/lenient"
 	"github.com/innatural/chatbot/plugins/internal/session"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 	"github.com/innatural/chatbot/plugins/internal/text"
@@ -82,7 +83,7 @@ type answerRequest struct {
 	SessionID string  `json:"sessionId"`
 	Step      stepRef `json:"step"`
 	Answer    struct {
-		Selected selection `json:"selected"`
+		Selected lenient.Strings `json:"selected"` // ids of options; nil is no answer
 	} `json:"answer"`
 	Language string `json:"language"`
 }
@@ -99,23 +100,6 @@ func (s *stepRef) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	*s = stepRef(strconv.Itoa(n))
-	return nil
-}
-
-// selection is the ids of options: a list or one string. Nil is no answer.
-type selection []string
-
-func (s *selection) UnmarshalJSON(data []byte) error {
-	if data[0] == '[' {
-		return json.Unmarshal(data, (*[]string)(s))
-	}
-	var one *string
-	if err := json.Unmarshal(data, &one); err != nil {
-		return err
-	}
-	if one != nil {
-		*s = selection{*one}
-	}
 	return nil
 }
 
