@@ -26,7 +26,7 @@ type routeCache struct {
 
 func newRouteCache(rt *route) *routeCache {
 	c, g := rt.policy.Cache, rt.gen
-	inputs := Inputs{Query: c.Query, Headers: c.Headers, Cookies: c.Cookies}
+	inputs := inputsOf(c)
 	return &routeCache{
 		rule: httpcache.Rule{
 			TTL: c.TTL.D(), StaleWhileRevalidate: c.StaleWhileRevalidate.D(), StaleIfError: c.StaleIfError.D(),
@@ -37,6 +37,11 @@ func newRouteCache(rt *route) *routeCache {
 		view:   view{inputs: inputs, undeclared: rt.metrics.UndeclaredReads.Inc},
 		host:   c.Host,
 	}
+}
+
+// inputsOf returns the inputs that a route's key holds beside its path.
+func inputsOf(c *policy.RouteCache) Inputs {
+	return Inputs{Query: c.Query, Headers: c.Headers, Cookies: c.Cookies}
 }
 
 // key is what the answer to a view of a request depends on.
@@ -75,7 +80,7 @@ func CacheKey(r *policy.Route, req *Request) string {
 	if r.Cache == nil || r.Cache.TTL <= 0 {
 		return ""
 	}
-	c := routeCache{inputs: Inputs{Query: r.Cache.Query, Headers: r.Cache.Headers, Cookies: r.Cache.Cookies}, host: r.Cache.Host}
+	c := routeCache{inputs: inputsOf(r.Cache), host: r.Cache.Host}
 	return c.key(req, req.Header("Host")).Readable()
 }
 
@@ -91,12 +96,11 @@ func (x *exchange) cached() (*Response, error) {
 	if hit, ok := x.app().responses.Hit(key, &c.rule, &conditions); ok {
 		return x.stored(&hit)
 	}
-	return x.shared(c, key, view)
+	return x.shared(c, key, view, conditions)
 }
 
 // shared answers with what one fetch makes for all who ask for the key, or with what is stale.
-func (x *exchange) shared(c *routeCache, key string, view Request) (*Response, error) {
-	conditions := x.conditions()
+func (x *exchange) shared(c *routeCache, key string, view Request, conditions httpcache.Request) (*Response, error) {
 	ctx, cancel := context.WithTimeoutCause(x.context(), x.route.policy.Timeout.D()-time.Since(x.start), ErrTimeout)
 	defer cancel()
 	result, err := x.app().responses.Do(ctx, key, &c.rule, &conditions,

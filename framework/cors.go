@@ -30,11 +30,8 @@ func (c *cors) allowOrigin(origin string) string {
 	return ""
 }
 
-// set adds the headers that let a page of an allowed origin read the answer.
+// set adds the headers that let a page of an allowed origin read the answer. It is for routes that allow some.
 func (c *cors) set(h *fasthttp.ResponseHeader, origin string) {
-	if len(c.policy.Origins) == 0 {
-		return
-	}
 	allowed := c.allowOrigin(origin)
 	if allowed != "*" {
 		h.Add("Vary", "Origin")

@@ -3,7 +3,6 @@ package cacheadmin
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -44,20 +43,8 @@ func build(h *framework.Host, _ framework.NoOptions) (framework.Handlers, error)
 }
 
 func stats(h *framework.Host) (*framework.Response, error) {
-	s, shared := h.Layers.Stats(), h.Layers.Shared().Stats()
 	return framework.JSON(map[string]any{
-		"success":   true,
-		"timestamp": time.Now().UTC().Format(time.RFC3339),
-		"cache": map[string]any{
-			"memory": map[string]any{
-				"keys": s.Keys, "bytes": s.Bytes, "maxBytes": s.MaxBytes, "hits": s.Hits, "misses": s.Misses,
-				"hitRate": fmt.Sprintf("%.2f%%", 100*s.HitRate()), "evictions": s.Evictions,
-			},
-			"redis": map[string]any{
-				"available": shared.Available, "keys": shared.Keys, "hits": shared.Hits, "misses": shared.Misses,
-				"latencyMs": float64(shared.Latency.Microseconds()) / 1000, "circuit": shared.Circuit,
-			},
-		},
+		"success": true, "cache": h.Layers.Report(), "timestamp": time.Now().UTC().Format(time.RFC3339),
 	})
 }
 

@@ -3,7 +3,6 @@ package health
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net/http"
 	"runtime"
@@ -76,12 +75,12 @@ func report(ctx context.Context, h *framework.Host) (*framework.Response, error)
 		Services: map[string]map[string]any{},
 		System:   usage(),
 	}
-	stats := h.Cache.Stats()
+	layers := h.Layers.Report()
+	memory := layers.Memory
 	s.Services["cache"] = map[string]any{
-		"status": "healthy", "keys": stats.Keys, "bytes": stats.Bytes, "maxBytes": stats.MaxBytes,
-		"hitRate": fmt.Sprintf("%.2f%%", 100*stats.HitRate()),
+		"status": "healthy", "keys": memory.Keys, "bytes": memory.Bytes, "maxBytes": memory.MaxBytes, "hitRate": memory.HitRate,
 	}
-	redis, fields := sharedLayer(h.Layers.Shared().Stats())
+	redis, fields := sharedLayer(layers.Redis)
 	s.Services["redis"] = fields
 	if redis == "degraded" {
 		s.Status = redis
@@ -102,18 +101,16 @@ func report(ctx context.Context, h *framework.Host) (*framework.Response, error)
 }
 
 // sharedLayer tells how Redis does. Without it the memory layer serves alone, so the service is degraded and no more.
-func sharedLayer(stats cache.RedisStats) (status string, fields map[string]any) {
+func sharedLayer(r cache.RedisReport) (status string, fields map[string]any) {
 	switch {
-	case stats.Circuit == "disabled":
+	case r.Circuit == "disabled":
 		status = "disabled"
-	case stats.Available:
+	case r.Available:
 		status = "healthy"
 	default:
 		status = "degraded"
 	}
-	return status, map[string]any{
-		"status": status, "latencyMs": float64(stats.Latency.Microseconds()) / 1000, "circuit": stats.Circuit,
-	}
+	return status, map[string]any{"status": status, "latencyMs": r.LatencyMS, "circuit": r.Circuit}
 }
 
 func live(context.Context, *framework.Request) (*framework.Response, error) {

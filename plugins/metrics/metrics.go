@@ -3,10 +3,10 @@ package metrics
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/cache"
 	"github.com/innatural/chatbot/framework/policy"
 	"github.com/innatural/chatbot/framework/telemetry"
 )
@@ -55,7 +55,7 @@ type summary struct {
 	Sessions sessions           `json:"sessions"`
 	Messages messages           `json:"messages"`
 	AI       ai                 `json:"ai"`
-	Cache    map[string]any     `json:"cache"`
+	Cache    cache.Report       `json:"cache"`
 	Errors   failures           `json:"errors"`
 	SLO      map[string]promise `json:"slo"`
 }
@@ -104,7 +104,7 @@ func summarize(h *framework.Host) summary {
 			ByTopic: h.Metrics.Sum(telemetry.ChatMessages, telemetry.LabelTopic),
 		},
 		AI:     ai{durations.Count, 1000 * durations.Mean, total(h.Metrics.Sum(telemetry.ChatTokens, ""))},
-		Cache:  cacheStats(h),
+		Cache:  h.Layers.Report(),
 		Errors: failures{requests.Errors, requests.ByType},
 		SLO:    map[string]promise{},
 	}
@@ -125,20 +125,6 @@ func measured(slo *policy.SLO, t telemetry.Traffic) promise {
 		p.Measured.Errors = float64(t.Errors) / float64(t.Total)
 	}
 	return p
-}
-
-func cacheStats(h *framework.Host) map[string]any {
-	s, shared := h.Cache.Stats(), h.Layers.Shared().Stats()
-	return map[string]any{
-		"memory": map[string]any{
-			"keys": s.Keys, "bytes": s.Bytes, "maxBytes": s.MaxBytes, "hits": s.Hits, "misses": s.Misses,
-			"hitRate": fmt.Sprintf("%.2f%%", 100*s.HitRate()), "evictions": s.Evictions,
-		},
-		"redis": map[string]any{
-			"available": shared.Available, "keys": shared.Keys, "hits": shared.Hits, "misses": shared.Misses,
-			"latencyMs": float64(shared.Latency.Microseconds()) / 1000, "circuit": shared.Circuit,
-		},
-	}
 }
 
 func total(by map[string]float64) (sum float64) {
