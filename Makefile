@@ -6,10 +6,10 @@ GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(V
 TOOLS := bin/tools
 FUZZTIME ?= 20s
 
-.PHONY: help build run test race lint fmt generate check bench fuzz deps clean
+.PHONY: help build run test race lint fmt generate check bench bench-peers fuzz deps clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/chatbot
 	$(GO_BUILD) -o bin/chatbot ./apps/chatbot
@@ -41,6 +41,11 @@ check: generate ## fail when something generated is not current
 
 bench: ## measure what is promised (takes a few minutes)
 	go test -run '^$$' -bench . -benchmem ./framework/... ./plugins/... ./apps/...
+
+bench-peers: build ## measure a hit against bare Fiber, nginx, Varnish and Express, installing what is missing (ARGS="-rounds 9")
+	.ci/peers
+	go build -o bin/peers/peers ./apps/bench/peers
+	PATH="$$PATH:/usr/sbin" bin/peers/peers $(ARGS)
 
 fuzz: ## fuzz every parser and key for FUZZTIME each
 	@for package in $$(go list ./...); do \
