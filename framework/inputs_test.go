@@ -67,7 +67,7 @@ cache = { ttl = "1h" }
 		}
 		answers[in] = a.Body
 		for _, secret := range []string{"Bearer", "session=\"[", "ar\""} {
-			if strings.Contains(a.Body, secret) && !strings.Contains(in.a+in.b, secret) {
+			if strings.Contains(a.Body, secret) && !strings.Contains(in.a+in.b+in.header, strings.Trim(secret, `"`)) {
 				rt.Fatalf("the handler has read %q: %s", secret, a.Body)
 			}
 		}
