@@ -33,7 +33,7 @@ func (a *App) openShared(g *generation) (*cache.Redis, error) {
 	layer, err := a.shared.acquire(key, g, func() (any, error) {
 		address := net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port))
 		s := &sharedLayer{Redis: cache.NewRedis(a.memory, cache.RedisOptions{
-			Address: address, Password: c.Redis.Password.Reveal(), Prefix: sharedPrefix, MaxValue: int(c.MaxEntry) + sharedHeader,
+			Addresses: []string{address}, Password: c.Redis.Password.Reveal(), Prefix: sharedPrefix, MaxValue: int(c.MaxEntry) + sharedHeader,
 			Changed: func(err error) {
 				log := g.log
 				if current := a.current.Load(); current != nil {

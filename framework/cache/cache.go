@@ -45,7 +45,7 @@ func (c *Cache) Get(ctx context.Context, key string, into any) bool {
 		return false
 	}
 	found, ok := shared.Get(ctx, c.prefix+key)
-	if !ok || decode(found.Value, into) != nil {
+	if !ok || !found.Stale.IsZero() || decode(found.Value, into) != nil {
 		return false
 	}
 	c.fill(c.prefix+key, found, made)
@@ -116,13 +116,13 @@ func Load[T any](
 	flight := string(binary.BigEndian.AppendUint64(nil, uint64(c.memory.Purged(fullKey, nil)))) + fullKey
 	encoded, _, err := c.memory.loads.Do(ctx, flight, loadTimeout, func(ctx context.Context) ([]byte, error) {
 		// Another load may have ended between the miss and the beginning of this one.
-		if stored, ok := c.memory.Peek(fullKey); ok && decode(stored.([]byte), new(T)) == nil {
+		if stored, stale, ok := c.memory.Peek(fullKey); ok && stale.IsZero() && decode(stored.([]byte), new(T)) == nil {
 			return stored.([]byte), nil
 		}
 		made, shared := c.now(), c.memory.Shared()
 		var there []byte
 		look := func(found Found) bool {
-			if decode(found.Value, new(T)) != nil {
+			if !found.Stale.IsZero() || decode(found.Value, new(T)) != nil {
 				return false
 			}
 			there = found.Value

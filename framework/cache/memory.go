@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +33,8 @@ type Entry struct {
 	Cost int           // bytes of the value, without those of the key and the overhead, which are added
 	Tags []string
 	Made Stamp // Memory.Now before the value was made; a purge since then refuses it
+	// Stale is when the value was purged softly, before it came here; zero when it was not.
+	Stale time.Time
 }
 
 // Memory is the layer in process: it holds at most a number of bytes, evicts what is used least (W-TinyLFU, by otter) and
@@ -52,14 +53,17 @@ type Memory struct {
 	all     uint64 // stamp of the last purge that may concern any key
 	keys    [keySlots]uint64
 	tags    [tagSlots]atomic.Uint64 // read by every hit, without the lock
+	soft    [tagSlots]uint64        // of soft purges, which mark what is stored and refuse what is being made
 }
 
+// item is immutable: to change one is to store another.
 type item struct {
 	value   any
 	cost    uint32
 	tags    []uint16 // slots
 	made    Stamp
-	expires time.Time
+	expires int64 // Unix nanoseconds
+	stale   int64 // when it was purged softly, in Unix nanoseconds; 0 when it was not
 }
 
 // NewMemory returns a layer of at most maxBytes, entries and their overhead. Close it in the end.
@@ -72,7 +76,7 @@ func NewMemory(maxBytes int64) (*Memory, error) {
 		MaximumWeight: uint64(maxBytes),
 		Weigher:       func(key string, it *item) uint32 { return it.cost },
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[string, *item]) time.Duration {
-			return time.Until(e.Value.expires)
+			return time.Until(time.Unix(0, e.Value.expires))
 		}),
 		StatsRecorder: &evictions{counter: m.counter},
 	})
@@ -104,21 +108,21 @@ func (m *Memory) Share(r *Redis) { m.shared.Store(r) }
 // Shared returns the layer behind the memory, or nil, which serves as a layer that holds nothing.
 func (m *Memory) Shared() *Redis { return m.shared.Load() }
 
-// Get returns the value of a key and counts a hit or a miss.
+// Get returns the value of a key and counts a hit or a miss. A value that was purged softly is a miss.
 func (m *Memory) Get(key string) (any, bool) {
-	it, ok := m.entries.GetIfPresent(key)
-	if !ok || m.purgedTag(it) {
+	value, ok := m.Find(key)
+	if !ok {
 		m.counter.RecordMisses(1)
 		return nil, false
 	}
 	m.counter.RecordHits(1)
-	return it.value, true
+	return value, true
 }
 
 // Find returns the value of a key as Get does, and leaves it to the caller to count the hit with CountHit, or to ask again.
 func (m *Memory) Find(key string) (any, bool) {
 	it, ok := m.entries.GetIfPresent(key)
-	if !ok || m.purgedTag(it) {
+	if !ok || it.stale != 0 || m.purgedTag(it) {
 		return nil, false
 	}
 	return it.value, true
@@ -127,43 +131,66 @@ func (m *Memory) Find(key string) (any, bool) {
 // CountHit counts a hit of a value that Find returned.
 func (m *Memory) CountHit() { m.counter.RecordHits(1) }
 
-// Peek returns the value of a key without counting the read.
-func (m *Memory) Peek(key string) (any, bool) {
+// Lookup returns the value of a key and counts a hit or a miss. A value that was purged softly counts as a hit and comes with the
+// time since when it is stale; that of others is zero.
+func (m *Memory) Lookup(key string) (value any, stale time.Time, ok bool) {
+	it, ok := m.entries.GetIfPresent(key)
+	if !ok || m.purgedTag(it) {
+		m.counter.RecordMisses(1)
+		return nil, time.Time{}, false
+	}
+	m.counter.RecordHits(1)
+	return it.value, it.staleSince(), true
+}
+
+// Peek returns the value of a key as Lookup does, without counting the read.
+func (m *Memory) Peek(key string) (value any, stale time.Time, ok bool) {
 	e, ok := m.entries.GetEntryQuietly(key)
 	if !ok || m.purgedTag(e.Value) {
-		return nil, false
+		return nil, time.Time{}, false
 	}
-	return e.Value.value, true
+	return e.Value.value, e.Value.staleSince(), true
+}
+
+func (it *item) staleSince() time.Time {
+	if it.stale == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, it.stale)
 }
 
 // Now returns the present moment in the order of purges. It is taken before a value is made.
 func (m *Memory) Now() Stamp { return Stamp(m.now.Load()) }
 
-// Purged returns when a key with these tags was last purged. Who wants a value must not join the making of one that began
+// Purged returns when a key with these tags was last purged, softly or not. Who wants a value must not join the making of one that began
 // under another stamp: it may be what was purged.
 func (m *Memory) Purged(key string, tags []string) Stamp {
 	m.purging.RLock()
 	defer m.purging.RUnlock()
 	last := max(m.all, m.keys[m.keySlot(key)])
 	for _, tag := range tags {
-		last = max(last, m.tags[m.tagSlot(tag)].Load())
+		slot := m.tagSlot(tag)
+		last = max(last, m.tags[slot].Load(), m.soft[slot])
 	}
 	return Stamp(last)
 }
 
-// Set stores a value under a key and reports whether it did: not without a TTL, nor when the key or one of the tags was purged
-// after e.Made.
+// Set stores a value under a key and reports whether it did: not without a TTL, nor when the key or one of the tags was purged,
+// softly or not, after e.Made.
 func (m *Memory) Set(key string, value any, e Entry) bool {
 	if e.TTL <= 0 {
 		return false
 	}
-	it := &item{value: value, cost: weight(key, e.Cost), made: e.Made, expires: time.Now().Add(e.TTL)}
+	it := &item{value: value, cost: weight(key, e.Cost), made: e.Made, expires: time.Now().Add(e.TTL).UnixNano()}
+	if !e.Stale.IsZero() {
+		it.stale = e.Stale.UnixNano()
+	}
 	for _, tag := range e.Tags {
 		it.tags = append(it.tags, m.tagSlot(tag))
 	}
 	m.purging.RLock()
 	defer m.purging.RUnlock()
-	if m.all > uint64(e.Made) || m.keys[m.keySlot(key)] > uint64(e.Made) || m.purgedTag(it) {
+	if m.all > uint64(e.Made) || m.keys[m.keySlot(key)] > uint64(e.Made) || m.refusedTag(it) {
 		return false
 	}
 	m.entries.Set(key, it)
@@ -191,65 +218,6 @@ func (m *Memory) Drop(key string, value any) {
 		}
 		return nil, otter.InvalidateOp
 	})
-}
-
-// Delete purges a key and reports whether it held a value.
-func (m *Memory) Delete(key string) bool {
-	m.purge(func(stamp uint64) { m.keys[m.keySlot(key)] = stamp })
-	it, ok := m.entries.Invalidate(key)
-	return ok && !m.purgedTag(it)
-}
-
-// PurgeTag purges every entry of a tag, at once and whatever their number. Their bytes are freed as they are replaced, expire or
-// are evicted.
-func (m *Memory) PurgeTag(tag string) {
-	m.purge(func(stamp uint64) { m.tags[m.tagSlot(tag)].Store(stamp) })
-}
-
-// Purge purges every key that match holds of, by going through all of them, and returns how many there were.
-func (m *Memory) Purge(match func(key string) bool) int {
-	m.purge(func(stamp uint64) { m.all = stamp })
-	n := 0
-	for key := range m.entries.Keys() {
-		if match(key) {
-			if _, ok := m.entries.Invalidate(key); ok {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-// Count returns how many keys match holds of, by going through all of them.
-func (m *Memory) Count(match func(key string) bool) int {
-	n := 0
-	for key := range m.entries.Keys() {
-		if match(key) {
-			n++
-		}
-	}
-	return n
-}
-
-// CountTags returns how many entries PurgeTag of all these tags would purge, by going through all of them.
-func (m *Memory) CountTags(tags ...string) int {
-	slots := make([]uint16, len(tags))
-	for i, tag := range tags {
-		slots[i] = m.tagSlot(tag)
-	}
-	n := 0
-	for _, it := range m.entries.All() {
-		if !m.purgedTag(it) && slices.ContainsFunc(it.tags, func(slot uint16) bool { return slices.Contains(slots, slot) }) {
-			n++
-		}
-	}
-	return n
-}
-
-// Flush purges everything.
-func (m *Memory) Flush() {
-	m.purge(func(stamp uint64) { m.all = stamp })
-	m.entries.InvalidateAll()
 }
 
 // SetMaximum changes how many bytes the layer holds, evicting at once what is too much.
@@ -281,25 +249,6 @@ func (m *Memory) Stats() Stats {
 		Misses:    int64(counted.Misses),
 		Evictions: int64(counted.Evictions),
 	}
-}
-
-// purge takes the next stamp and records it. A later stamp is never overwritten by an earlier one, and who sees it with Now
-// finds it recorded.
-func (m *Memory) purge(record func(stamp uint64)) {
-	m.purging.Lock()
-	defer m.purging.Unlock()
-	stamp := m.now.Load() + 1
-	record(stamp)
-	m.now.Store(stamp)
-}
-
-func (m *Memory) purgedTag(it *item) bool {
-	for _, slot := range it.tags {
-		if m.tags[slot].Load() > uint64(it.made) {
-			return true
-		}
-	}
-	return false
 }
 
 func (m *Memory) keySlot(key string) uint64 { return maphash.String(m.seed, key) % keySlots }

@@ -194,7 +194,7 @@ func TestPurges(t *testing.T) {
 					if _, ok := m.Get(key); ok == strings.Contains(gone, key) {
 						t.Errorf("%s: %s there: %v", when, key, ok)
 					}
-					if _, ok := m.Peek(key); ok == strings.Contains(gone, key) {
+					if _, _, ok := m.Peek(key); ok == strings.Contains(gone, key) {
 						t.Errorf("%s: peek: %s there: %v", when, key, ok)
 					}
 				}

@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"slices"
-	"strings"
 )
 
 // Purge says what to purge: everything, or all that one of the others names.
@@ -12,62 +11,38 @@ type Purge struct {
 	Keys      []string // as they are stored
 	Selectors []Selector
 	Tags      []string
+	// Soft leaves values where they are, stale from now on: who reads them may use them while they are made anew, or when that fails.
+	Soft bool
 }
 
-// Selector chooses stored keys by one of its fields.
-type Selector struct {
-	Key     string // as people write it: without the scope, which is the first word of a stored key
-	Pattern string // part of a key, with * for any bytes and ? for one
-	Prefix  string // beginning of a stored key
+// everything selects every key.
+var everything = Selector{Pattern: "*"}
+
+// Purged says what a purge did.
+type Purged struct {
+	Matched int // entries in the memory of this instance
+	Told    int // other instances that got the message about it; who did not learns of it within a second
 }
 
-// Matches reports whether the selector means a stored key.
-func (s Selector) Matches(stored string) bool {
-	switch {
-	case s.Key != "":
-		_, readable, _ := strings.Cut(stored, " ")
-		return readable == s.Key || stored == s.Key
-	case s.Pattern != "":
-		return matches("*"+s.Pattern+"*", stored)
-	default:
-		return s.Prefix != "" && strings.HasPrefix(stored, s.Prefix)
+// PurgeShared purges in memory, at once, and in the shared layer, which takes it to the other instances. The error is that
+// of the shared layer, which then makes up for it as soon as it can.
+func (m *Memory) PurgeShared(ctx context.Context, p Purge) (Purged, error) {
+	if p.All && p.Soft { // an order like any other: everything is there still
+		p = Purge{Selectors: []Selector{everything}, Soft: true}
 	}
-}
-
-// matches reports whether a pattern with * and ? means the whole of s, in time proportional to the product of their lengths
-// at worst: a star takes as little as it can, and only the last one is ever tried again.
-func matches(pattern, s string) bool {
-	p, i, star, retry := 0, 0, -1, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, retry = p, i
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
-			p++
-			i++
-		case star >= 0:
-			retry++
-			p, i = star+1, retry
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
-}
-
-// PurgeShared purges in memory, at once, and in the shared layer, which takes it to the other instances. It returns how
-// many entries there were in memory. The error is that of the shared layer, which then makes up for it as soon as it can.
-func (m *Memory) PurgeShared(ctx context.Context, p Purge) (matched int, err error) {
-	matched = m.purgeHere(p)
+	done := Purged{Matched: m.purgeHere(p)}
+	var err error
 	if r := m.Shared(); r != nil {
-		err = r.purge(ctx, p)
+		done.Told, err = r.purge(ctx, p)
 	}
-	return matched, err
+	return done, err
 }
 
 // purgeHere purges in memory alone.
 func (m *Memory) purgeHere(p Purge) (matched int) {
+	if p.Soft {
+		return m.soften(p)
+	}
 	if p.All {
 		matched = m.entries.EstimatedSize()
 		m.Flush()
@@ -90,7 +65,7 @@ func (m *Memory) purgeHere(p Purge) (matched int) {
 	return matched
 }
 
-// CountPurge returns how many entries in memory a purge would remove.
+// CountPurge returns how many entries in memory a purge would concern.
 func (m *Memory) CountPurge(p Purge) int {
 	if p.All {
 		return m.entries.EstimatedSize()
@@ -104,4 +79,10 @@ func (m *Memory) CountPurge(p Purge) int {
 
 func (p *Purge) selects(key string) bool {
 	return slices.ContainsFunc(p.Selectors, func(s Selector) bool { return s.Matches(key) })
+}
+
+// concerns reports whether a value is purged.
+func (p *Purge) concerns(key string, tags []string) bool {
+	return p.All || slices.Contains(p.Keys, key) || p.selects(key) ||
+		slices.ContainsFunc(tags, func(tag string) bool { return slices.Contains(p.Tags, tag) })
 }

@@ -64,10 +64,11 @@ type Cache struct {
 type fetched struct {
 	*representation
 	began    cache.Stamp
-	personal bool   // for the client that caused it, and nobody else
-	stored   bool   // in the cache, by this flight or just before it
-	shared   bool   // found in the shared layer
-	detail   string // why it is not stored
+	personal bool      // for the client that caused it, and nobody else
+	stored   bool      // in the cache, by this flight or just before it
+	shared   bool      // found in the shared layer
+	purged   time.Time // softly, before it was found there
+	detail   string    // why it is not stored
 }
 
 // New returns a response cache over a memory layer, which answers carry the name of in Cache-Status: a token of RFC 9651.
@@ -104,28 +105,38 @@ func (c *Cache) Do(ctx context.Context, key string, rule *Rule, req *Request, fe
 	if rule.TTL <= 0 {
 		return c.bypass(ctx, rule, req, fetch, "; fwd=bypass")
 	}
-	stored, ok := c.memory.Get(key)
+	stored, purged, ok := c.memory.Lookup(key)
 	if !ok {
-		return c.forward(ctx, key, rule, req, nil, fetch)
+		return c.forward(ctx, key, rule, req, nil, time.Time{}, fetch)
 	}
 	r := stored.(*representation)
 	age := time.Since(r.made)
-	switch {
-	case age < rule.TTL:
+	switch lifetime := rule.lifetime(r, age, purged); {
+	case age < lifetime:
 		c.hits.Add(1)
-		return c.reuse(r, rule, req, age, Hit, ""), nil
-	case age < rule.TTL+rule.StaleWhileRevalidate:
+		return c.reuse(r, rule, req, age, lifetime, Hit, ""), nil
+	case age < lifetime+rule.StaleWhileRevalidate:
 		c.stale.Add(1)
 		c.refreshBehind(ctx, key, rule, fetch)
-		return c.reuse(r, rule, req, age, Stale, "; detail=stale-while-revalidate"), nil
+		return c.reuse(r, rule, req, age, lifetime, Stale, "; detail=stale-while-revalidate"), nil
 	}
-	return c.forward(ctx, key, rule, req, r, fetch)
+	return c.forward(ctx, key, rule, req, r, purged, fetch)
+}
+
+// lifetime returns for how long an answer is fresh, or was when it was purged softly.
+func (rule *Rule) lifetime(r *representation, age time.Duration, purged time.Time) time.Duration {
+	if purged.IsZero() {
+		return rule.TTL
+	}
+	return min(rule.TTL, max(purged.Sub(r.made), 0), age)
 }
 
 // reuse answers with a stored representation (RFC 9111, section 4).
-func (c *Cache) reuse(r *representation, rule *Rule, req *Request, age time.Duration, o Outcome, detail string) Result {
+func (c *Cache) reuse(
+	r *representation, rule *Rule, req *Request, age, lifetime time.Duration, o Outcome, detail string,
+) Result {
 	res := r.answer(req, rule.Encoder)
-	now := r.at(c.name, age, rule.TTL)
+	now := r.at(c.name, age, lifetime)
 	res.Outcome = o
 	res.add("Age", now.ageField)
 	res.add("X-Cache", string(o))
@@ -133,9 +144,10 @@ func (c *Cache) reuse(r *representation, rule *Rule, req *Request, age time.Dura
 	return res
 }
 
-// forward answers with a fetch, its own or one under way, or with the stale representation when that fails.
+// forward answers with a fetch, its own or one under way, or with the stale representation when that fails; purged is when that
+// was purged softly.
 func (c *Cache) forward(
-	ctx context.Context, key string, rule *Rule, req *Request, stale *representation, fetch Fetch,
+	ctx context.Context, key string, rule *Rule, req *Request, stale *representation, purged time.Time, fetch Fetch,
 ) (Result, error) {
 	var got *fetched
 	var joined bool
@@ -143,7 +155,7 @@ func (c *Cache) forward(
 	for again := true; again; {
 		asked := c.memory.Now()
 		got, joined, err = c.flights.Do(ctx, c.flight(key, rule), timeout(rule),
-			c.fetcher(key, rule, rule.TTL+rule.StaleWhileRevalidate, fetch))
+			c.fetcher(key, rule, rule.StaleWhileRevalidate, fetch))
 		// Who asked after a purge must not get what an earlier fetch brought. The flight's name covers the purges of
 		// the key and the rule's tags; this covers the tags that only the answer brought.
 		again = err == nil && joined && asked > got.began && c.memory.Purged(key, got.tags) > got.began
@@ -152,17 +164,18 @@ func (c *Cache) forward(
 		c.coalesced.Add(1)
 	}
 	if err == nil && got.shared {
-		return c.reuseShared(ctx, key, rule, req, got.representation, fetch), nil
+		return c.reuseShared(ctx, key, rule, req, got, fetch), nil
 	}
 	if stale == nil && c.memory.Shared() != nil && failed(got, err) { // the flight may have found one in the shared layer
-		if stored, ok := c.memory.Peek(key); ok {
-			stale = stored.(*representation)
+		if stored, when, ok := c.memory.Peek(key); ok {
+			stale, purged = stored.(*representation), when
 		}
 	}
 	if gone := errors.Is(ctx.Err(), context.Canceled); stale != nil && !gone && failed(got, err) {
-		if age := time.Since(stale.made); age < rule.TTL+rule.StaleIfError {
+		age := time.Since(stale.made)
+		if lifetime := rule.lifetime(stale, age, purged); age < lifetime+rule.StaleIfError {
 			c.stale.Add(1)
-			return c.staleOnError(stale, rule, req, age, got), nil
+			return c.staleOnError(stale, rule, req, age, lifetime, got), nil
 		}
 	}
 	if err != nil {
@@ -205,26 +218,29 @@ func (c *Cache) forward(
 
 // reuseShared answers with what a flight found in the shared layer.
 func (c *Cache) reuseShared(
-	ctx context.Context, key string, rule *Rule, req *Request, r *representation, fetch Fetch,
+	ctx context.Context, key string, rule *Rule, req *Request, got *fetched, fetch Fetch,
 ) Result {
-	age := time.Since(r.made)
-	if age < rule.TTL {
+	r, age := got.representation, time.Since(got.made)
+	lifetime := rule.lifetime(r, age, got.purged)
+	if age < lifetime {
 		c.hits.Add(1)
-		return c.reuse(r, rule, req, age, Hit, "; detail=shared")
+		return c.reuse(r, rule, req, age, lifetime, Hit, "; detail=shared")
 	}
 	c.stale.Add(1)
 	c.refreshBehind(ctx, key, rule, fetch)
-	return c.reuse(r, rule, req, age, Stale, "; detail=stale-while-revalidate")
+	return c.reuse(r, rule, req, age, lifetime, Stale, "; detail=stale-while-revalidate")
 }
 
 // staleOnError answers with a stale representation because the fetch failed (RFC 5861, section 4).
-func (c *Cache) staleOnError(r *representation, rule *Rule, req *Request, age time.Duration, got *fetched) Result {
+func (c *Cache) staleOnError(
+	r *representation, rule *Rule, req *Request, age, lifetime time.Duration, got *fetched,
+) Result {
 	var status strings.Builder
 	status.WriteString(c.name + "; fwd=stale")
 	if got != nil {
 		status.WriteString("; fwd-status=" + strconv.Itoa(got.status))
 	}
-	status.WriteString("; ttl=" + strconv.FormatInt(int64((rule.TTL-age)/time.Second), 10) + "; detail=stale-if-error")
+	status.WriteString("; ttl=" + strconv.FormatInt(int64((lifetime-age)/time.Second), 10) + "; detail=stale-if-error")
 	res := r.answer(req, rule.Encoder)
 	res.Outcome = Stale
 	res.add("Age", strconv.FormatInt(int64(age/time.Second), 10))
@@ -266,7 +282,7 @@ func (c *Cache) refreshBehind(ctx context.Context, key string, rule *Rule, fetch
 	default:
 		return
 	}
-	work := c.fetcher(key, rule, rule.TTL, fetch)
+	work := c.fetcher(key, rule, 0, fetch)
 	began := c.flights.Start(ctx, c.flight(key, rule), timeout(rule), func(ctx context.Context) (*fetched, error) {
 		defer func() { <-c.refresh }()
 		return work(ctx)
@@ -276,22 +292,23 @@ func (c *Cache) refreshBehind(ctx context.Context, key string, rule *Rule, fetch
 	}
 }
 
-// fetcher returns the work of a flight: take what another instance made, if it is younger than usable, or fetch, prepare, store.
+// fetcher returns the work of a flight: take what another instance made, unless it has been stale for longer than usable, or
+// fetch, prepare, store.
 func (c *Cache) fetcher(
 	key string, rule *Rule, usable time.Duration, fetch Fetch,
 ) func(context.Context) (*fetched, error) {
 	return func(ctx context.Context) (*fetched, error) {
 		got := &fetched{began: c.memory.Now()}
-		old, _ := c.memory.Peek(key)
+		old, purged, _ := c.memory.Peek(key)
 		// Another flight may have ended between the miss and the beginning of this one.
-		if r, ok := old.(*representation); ok && time.Since(r.made) < rule.TTL {
+		if r, ok := old.(*representation); ok && purged.IsZero() && time.Since(r.made) < rule.TTL {
 			got.representation, got.stored = r, true
 			return got, nil
 		}
 		shared := c.memory.Shared()
 		made := shared.Now()
 		if shared != nil {
-			look := func(found cache.Found) bool { return c.take(key, found, usable, got) }
+			look := func(found cache.Found) bool { return c.take(key, rule, found, usable, got) }
 			if found, ok := shared.Get(ctx, key); ok && look(found) {
 				return got, nil
 			}
@@ -299,7 +316,7 @@ func (c *Cache) fetcher(
 			if got.shared {
 				return got, nil
 			}
-			old, _ = c.memory.Peek(key)
+			old, _, _ = c.memory.Peek(key)
 		}
 		resp, err := fetch(ctx)
 		if err != nil {
@@ -328,7 +345,7 @@ func (c *Cache) fetcher(
 
 func (c *Cache) store(key string, rule *Rule, got *fetched, made cache.Moment) {
 	r, ttl := got.representation, rule.TTL+max(rule.StaleWhileRevalidate, rule.StaleIfError)
-	if got.stored = c.keep(key, r, ttl, got.began); !got.stored {
+	if got.stored = c.keep(key, r, ttl, got); !got.stored {
 		got.detail = "purged"
 		return
 	}
@@ -338,9 +355,9 @@ func (c *Cache) store(key string, rule *Rule, got *fetched, made cache.Moment) {
 }
 
 // keep stores a representation in memory and reports whether it did.
-func (c *Cache) keep(key string, r *representation, ttl time.Duration, began cache.Stamp) bool {
+func (c *Cache) keep(key string, r *representation, ttl time.Duration, got *fetched) bool {
 	r.grow = func(bytes int) { c.memory.Grow(key, r, bytes) }
-	return c.memory.Set(key, r, cache.Entry{TTL: ttl, Cost: r.cost(), Tags: r.tags, Made: began})
+	return c.memory.Set(key, r, cache.Entry{TTL: ttl, Cost: r.cost(), Tags: r.tags, Made: got.began, Stale: got.purged})
 }
 
 // flight names the fetches of a key that may be shared: those since it was last purged.

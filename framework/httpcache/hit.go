@@ -22,5 +22,5 @@ func (c *Cache) Hit(key string, rule *Rule, req *Request) (Result, bool) {
 	}
 	c.memory.CountHit()
 	c.hits.Add(1)
-	return c.reuse(r, rule, req, age, Hit, ""), true
+	return c.reuse(r, rule, req, age, rule.TTL, Hit, ""), true
 }

@@ -108,19 +108,21 @@ func (d *decoder) skip(size int) {
 	d.b = d.b[size:]
 }
 
-// take keeps in memory what was found in the shared layer, and has the flight answer with it if it is younger than usable.
-func (c *Cache) take(key string, found cache.Found, usable time.Duration, got *fetched) bool {
+// take keeps in memory what was found in the shared layer, and has the flight answer with it unless it has been stale for longer
+// than usable.
+func (c *Cache) take(key string, rule *Rule, found cache.Found, usable time.Duration, got *fetched) bool {
 	r, ok := unmarshal(found.Value, found.Tags)
 	if !ok {
 		return false
 	}
-	left := time.Until(found.Expires)
-	if old, ok := c.memory.Peek(key); !ok || r.made.After(old.(*representation).made) {
-		c.keep(key, r, left, got.began)
+	there := &fetched{began: got.began, purged: found.Stale}
+	if old, _, ok := c.memory.Peek(key); !ok || r.made.After(old.(*representation).made) {
+		c.keep(key, r, time.Until(found.Expires), there)
 	}
-	if time.Since(r.made) >= usable {
+	age := time.Since(r.made)
+	if age >= rule.lifetime(r, age, found.Stale)+usable {
 		return false
 	}
-	got.representation, got.stored, got.shared = r, true, true
+	got.representation, got.stored, got.shared, got.purged = r, true, true, found.Stale
 	return true
 }

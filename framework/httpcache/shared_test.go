@@ -20,7 +20,7 @@ import (
 func startShared(t testing.TB, server *redistest.Server) (*fixture, *cache.Redis) {
 	t.Helper()
 	f := start(t)
-	shared := cache.NewRedis(f.memory, cache.RedisOptions{Address: server.Address(), Prefix: "test:", MaxValue: 1 << 20})
+	shared := cache.NewRedis(f.memory, cache.RedisOptions{Addresses: []string{server.Address()}, Prefix: "test:", MaxValue: 1 << 20})
 	f.memory.Share(shared)
 	t.Cleanup(func() {
 		if err := errors.Join(f.Close(context.Background()), shared.Close()); err != nil {

@@ -89,13 +89,13 @@ func invalidate(ctx context.Context, h *framework.Host, req *framework.Request) 
 	if o.DryRun {
 		return framework.JSON(map[string]any{"success": true, "matched": h.Layers.CountPurge(what), "dryRun": true})
 	}
-	matched, err := h.Layers.PurgeShared(ctx, what)
-	h.Log.InfoContext(ctx, "Cache purged", "key", o.Key, "pattern", o.Pattern, "tags", o.Tags, "matched", matched,
+	done, err := h.Layers.PurgeShared(ctx, what)
+	h.Log.InfoContext(ctx, "Cache purged", "key", o.Key, "pattern", o.Pattern, "tags", o.Tags, "matched", done.Matched,
 		"client", req.Client(), "redis", outcome(h, err))
 	if err != nil {
 		return nil, notShared(err)
 	}
-	return framework.JSON(map[string]any{"success": true, "matched": matched, "dryRun": false, "layers": layers(h)})
+	return framework.JSON(map[string]any{"success": true, "matched": done.Matched, "dryRun": false, "layers": layers(h)})
 }
 
 // purge is what an order means.

@@ -1,0 +1,167 @@
+package cache
+
+import (
+	"context"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// The bounds of what waits to be written.
+const (
+	writers       = 4
+	maxWrites     = 1024     // that wait, for each writer
+	maxWriteBytes = 32 << 20 // of all the writes that wait
+)
+
+// Found is a value of the shared layer. Its bytes belong to the caller.
+type Found struct {
+	Value            []byte
+	Tags             []string
+	Created, Expires time.Time
+	Stale            time.Time // when it was purged softly; zero when it was not
+}
+
+// Get reads the value of a key, in one round trip. What is damaged, foreign, expired or purged, and whatever a server
+// that does not answer may hold, is absent.
+func (r *Redis) Get(ctx context.Context, key string) (Found, bool) {
+	if r == nil {
+		return Found{}, false
+	}
+	found, ok := r.peek(ctx, key)
+	if ok {
+		r.hits.Add(1)
+	} else {
+		r.misses.Add(1)
+	}
+	return found, ok
+}
+
+// peek reads without counting.
+func (r *Redis) peek(ctx context.Context, key string) (Found, bool) {
+	if r.circuit.Load() != circuitClosed {
+		return Found{}, false
+	}
+	epoch := r.log.now().epoch
+	op, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	b, err := r.values.Get(op, r.valueKey(epoch, key)).Bytes()
+	if r.answered(ctx, err); err != nil {
+		return Found{}, false
+	}
+	return r.open(key, epoch, b)
+}
+
+// open takes a value out of its envelope, unless it is damaged, foreign, expired or purged.
+func (r *Redis) open(key string, epoch uint64, b []byte) (Found, bool) {
+	e, err := decodeEnvelope(key, b)
+	if err != nil || e.epoch != epoch || !time.Now().Before(e.expires) {
+		return Found{}, false
+	}
+	found := Found{Value: e.value, Tags: e.tags, Created: e.created, Expires: e.expires}
+	purged, stale := r.log.purged(key, e)
+	if stale != 0 {
+		found.Stale = time.UnixMicro(int64(stale))
+	}
+	return found, !purged
+}
+
+// Moment is a moment in the order of the shared layer's purges. The zero one stores nothing.
+type Moment struct {
+	layer       *Redis
+	epoch, seen uint64
+}
+
+// Now returns the present moment. It is taken before a value is made.
+func (r *Redis) Now() Moment {
+	if r == nil || r.circuit.Load() != circuitClosed {
+		return Moment{}
+	}
+	m := r.log.now()
+	m.layer = r
+	return m
+}
+
+// write is what a writer does for a key: store a value, or release a lock.
+type write struct {
+	key, token string // of a lock, if a token is given
+	envelope   *envelope
+}
+
+// Set stores a value for a time, behind the caller's back. No reader takes it if something of it was purged since made. The value
+// must not change any more.
+func (r *Redis) Set(key string, value []byte, ttl time.Duration, tags []string, made Moment) {
+	if r == nil || ttl <= 0 {
+		return
+	}
+	if made.layer != r || r.circuit.Load() != circuitClosed || len(value) > r.options.MaxValue {
+		r.dropped.Add(1)
+		return
+	}
+	now := time.Now()
+	r.enqueue(write{key: key, envelope: &envelope{
+		epoch: made.epoch, made: made.seen, created: now, expires: now.Add(ttl), tags: tags, value: value,
+	}})
+}
+
+// enqueue hands a write to the writer of its key, so that writes of one key stay in order. It drops what is too much.
+func (r *Redis) enqueue(w write) {
+	size := w.size()
+	if r.queued.Add(size) <= maxWriteBytes {
+		select {
+		case r.writes[xxhash.Sum64String(w.key)%writers] <- w:
+			return
+		default:
+		}
+	}
+	r.queued.Add(-size)
+	r.dropped.Add(1)
+}
+
+func (w *write) size() int64 {
+	if w.envelope == nil {
+		return 0
+	}
+	return int64(len(w.envelope.value))
+}
+
+func (r *Redis) writer(queue <-chan write) {
+	for {
+		select {
+		case <-r.stopped.Done():
+			return
+		case w := <-queue:
+			r.queued.Add(-w.size())
+			r.do(w)
+		}
+	}
+}
+
+func (r *Redis) do(w write) {
+	if r.circuit.Load() != circuitClosed {
+		r.dropped.Add(1)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.stopped, answerWithin)
+	defer cancel()
+	if w.token != "" {
+		r.answered(r.stopped, unlock.Run(ctx, r.values, []string{r.lockKey(w.key)}, w.token).Err())
+		return
+	}
+	e := w.envelope
+	ttl := time.Until(e.expires).Truncate(time.Millisecond)
+	if ttl <= 0 {
+		return
+	}
+	if purged, _ := r.log.purged(w.key, e); purged { // readers would see it, too
+		r.dropped.Add(1)
+		return
+	}
+	err := r.values.Set(ctx, r.valueKey(e.epoch, w.key), e.encode(w.key), ttl).Err()
+	r.answered(r.stopped, err)
+	if err == nil {
+		r.written.Add(1)
+	} else {
+		r.dropped.Add(1)
+	}
+}
