@@ -1,6 +1,7 @@
 package framework
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strconv"
@@ -26,23 +27,33 @@ type sharedLayer struct {
 // openShared returns the layer that a generation's policy asks for, or nil.
 func (a *App) openShared(g *generation) (*cache.Redis, error) {
 	c := g.policy.Cache
-	if c.Redis.Host == "" {
+	addresses := c.Redis.Addresses
+	if c.Redis.Host != "" {
+		addresses = []string{net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port))}
+	}
+	if len(addresses) == 0 {
 		return nil, nil
 	}
-	key := fmt.Sprintf("\x00redis %q %d %q %d", c.Redis.Host, c.Redis.Port, c.Redis.Password.Reveal(), c.MaxEntry)
+	key := fmt.Sprintf("\x00redis %q %q %q %q %t %d", addresses, c.Redis.Master, c.Redis.Username, c.Redis.Password.Reveal(),
+		c.Redis.TLS, c.MaxEntry)
 	layer, err := a.shared.acquire(key, g, func() (any, error) {
-		address := net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port))
+		var secure *tls.Config
+		if c.Redis.TLS {
+			secure = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
 		s := &sharedLayer{Redis: cache.NewRedis(a.memory, cache.RedisOptions{
-			Addresses: []string{address}, Password: c.Redis.Password.Reveal(), Prefix: sharedPrefix, MaxValue: int(c.MaxEntry) + sharedHeader,
+			Addresses: addresses, Master: c.Redis.Master, Cluster: c.Redis.Host == "" && c.Redis.Master == "",
+			Username: c.Redis.Username, Password: c.Redis.Password.Reveal(), TLS: secure,
+			Prefix: sharedPrefix, MaxValue: int(c.MaxEntry) + sharedHeader,
 			Changed: func(err error) {
 				log := g.log
 				if current := a.current.Load(); current != nil {
 					log = current.log
 				}
 				if err != nil {
-					log.Warn("Redis does not answer, memory serves alone", "address", address, "error", err)
+					log.Warn("Redis does not answer, memory serves alone", "addresses", addresses, "error", err)
 				} else {
-					log.Info("Redis answers", "address", address)
+					log.Info("Redis answers", "addresses", addresses)
 				}
 			},
 		})}

@@ -44,6 +44,16 @@ func (l *loader) checkServer() {
 	} else if tls.Key != "" && tls.Cert == "" {
 		l.problem("server.tls.key", kindTLSPair, "a private key needs its certificate", "add server.tls.cert")
 	}
+	if r := p.Cache.Redis; r.Host != "" && len(r.Addresses) > 0 {
+		at := "cache.redis.addresses"
+		if l.origin("cache.redis.host").Kind != FromFile {
+			at = "cache.redis.host"
+		}
+		l.problem(at, kindRedisAddress, "Redis has a host and addresses", "keep one of the two")
+	} else if r.Master != "" && len(r.Addresses) == 0 {
+		l.problem("cache.redis.master", kindRedisAddress, "the master is named by Sentinels, and there are none",
+			"add their addresses to cache.redis.addresses")
+	}
 	for i, sink := range p.Log.Sinks {
 		path := element("log.sinks", i)
 		if sink.Type == "file" && sink.Path == "" {

@@ -30,6 +30,7 @@ var problemKinds = []string{
 	kindIdleTooLong,
 	kindCORSCredentials,
 	kindSinkPath,
+	kindRedisAddress,
 	kindTLSPair,
 	kindBadHeader,
 	kindReservedHeader,

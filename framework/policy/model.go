@@ -70,14 +70,18 @@ type LogSink struct {
 type Cache struct {
 	Memory   Size  `toml:"memory" doc:"Most bytes that the memory layer holds, entries and overhead." check:"min=1MiB,max=1TiB"`
 	MaxEntry Size  `toml:"max_entry" doc:"Largest answer that is stored." check:"min=1KiB,max=64MiB"`
-	Redis    Redis `toml:"redis" doc:"The layer that instances share; without a host the memory layer serves alone."`
+	Redis    Redis `toml:"redis" doc:"The layer that instances share; without a host and addresses the memory layer serves alone."`
 }
 
-// Redis is the shared layer.
+// Redis is the shared layer: one server, or a master that Sentinels name, or a Cluster.
 type Redis struct {
-	Host     string `toml:"host" doc:"Host name or address of the Redis server."`
-	Port     int    `toml:"port" doc:"Port of the Redis server." check:"min=1,max=65535"`
-	Password Secret `toml:"password" doc:"Password of the Redis server."`
+	Host      string   `toml:"host" doc:"Host name or address of the Redis server."`
+	Port      int      `toml:"port" doc:"Port of the Redis server." check:"min=1,max=65535"`
+	Addresses []string `toml:"addresses" doc:"Addresses, host:port, of Sentinels if master is given, else of nodes of a Redis Cluster; instead of host and port." check:"address"`
+	Master    string   `toml:"master" doc:"Name by which the Sentinels know the master."`
+	Username  string   `toml:"username" doc:"User of the Redis servers, where their access lists have more than the default one."`
+	Password  Secret   `toml:"password" doc:"Password of the Redis servers."`
+	TLS       bool     `toml:"tls" doc:"Whether the Redis servers are spoken to over TLS, with the system's certificate authorities."`
 }
 
 // Compression is how answers are compressed.

@@ -42,6 +42,7 @@ const (
 	kindIdleTooLong       = "idle-too-long"        // the stream ends before it is idle
 	kindCORSCredentials   = "cors-credentials"     // credentials for any origin
 	kindSinkPath          = "sink-path"            // a file sink without a path, or a path without a file sink
+	kindRedisAddress      = "redis-address"        // Redis in two places, or Sentinels without addresses
 	kindTLSPair           = "tls-pair"             // a certificate without its key, or a key without its certificate
 	kindBadHeader         = "bad-header"           // not a header's name or value
 	kindReservedHeader    = "reserved-header"      // a header that is the server's own, or never sent
