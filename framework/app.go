@@ -67,6 +67,7 @@ type App struct {
 	metrics   *telemetry.Registry
 	memory    *cache.Memory
 	responses *httpcache.Cache
+	dates     *dates
 	shared    shared
 	started   time.Time
 	current   atomic.Pointer[generation]
@@ -96,7 +97,7 @@ func New(config Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.metrics = telemetry.NewRegistry()
+	a.metrics, a.dates = telemetry.NewRegistry(), newDates()
 	if a.memory, err = cache.NewMemory(int64(p.Cache.Memory)); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package framework
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -130,12 +131,50 @@ func (rt *route) fetch(ctx context.Context, view Request) (*httpcache.Response, 
 	if err != nil {
 		return nil, err
 	}
-	r, _, stop, err := c.wait(nil, time.Now().Add(rt.policy.Timeout.D()))
+	deadline := time.Now().Add(rt.policy.Timeout.D())
+	r, first, stop, err := c.wait(nil, deadline)
 	stop()
 	if err != nil {
 		return nil, err
 	}
-	return &httpcache.Response{Status: r.response.Status, Header: r.response.Header, Body: r.response.Body, Tags: r.response.Tags}, nil
+	body := r.response.Body
+	if r.stream != nil {
+		if body, err = c.collect(first, r.stream, deadline); err != nil {
+			return nil, err
+		}
+	}
+	return &httpcache.Response{Status: r.response.Status, Header: r.response.Header, Body: body, Tags: r.response.Tags}, nil
+}
+
+// maxCollected is how large a streamed answer may be that is to be stored.
+const maxCollected = 64 << 20
+
+// collect reads a streamed answer whole.
+func (c *call) collect(first []byte, s *Stream, deadline time.Time) ([]byte, error) {
+	defer s.close()
+	late := time.NewTimer(time.Until(deadline))
+	defer late.Stop()
+	body := bytes.Clone(first) // the handler may use its buffer again
+	if first != nil {
+		s.acks <- nil
+	}
+	for {
+		select {
+		case p := <-s.pieces:
+			if len(body)+len(p) > maxCollected {
+				err := errors.New("the answer is too large to be stored")
+				c.abandon(err)
+				return nil, err
+			}
+			body = append(body, p...)
+			s.acks <- nil
+		case err := <-s.ended:
+			return body, err
+		case <-late.C:
+			c.abandon(ErrTimeout)
+			return nil, ErrTimeout
+		}
+	}
 }
 
 // view copies what a handler of a cached route may read: the declared inputs and nothing else.

@@ -17,10 +17,11 @@ import (
 type call struct {
 	context.Context
 	cancel   context.CancelCauseFunc
-	deadline time.Time // zero for a stream, whose first piece is timed
+	deadline time.Time // zero for a stream and a gateway, whose first piece is timed
 	app      *App
 	route    *route
 	req      Request
+	upload   *upload       // the rest of its body; nil for others
 	result   result        // set before answered
 	answered chan struct{} // takes one
 	state    atomic.Int32
@@ -54,13 +55,16 @@ func (a *App) start(ctx context.Context, rt *route, req Request) (*call, error) 
 		a.rejected.With(rejectedAbandoned).Inc()
 		return nil, errBusy
 	}
-	c := &call{app: a, route: rt, req: req, answered: make(chan struct{}, 1)}
+	c := &call{app: a, route: rt, req: req, upload: req.upload, answered: make(chan struct{}, 1)}
 	c.Context, c.cancel = context.WithCancelCause(ctx)
-	if !rt.info.Stream {
+	if !rt.info.Stream && !rt.info.Gateway {
 		c.deadline = time.Now().Add(rt.policy.Timeout.D())
 	}
 	rt.gen.hold()
 	go c.run()
+	if c.upload != nil {
+		c.upload.begin(func(err error) { c.cancel(unreadable(err, &rt.gen.policy.Server)) })
+	}
 	return c, nil
 }
 
@@ -82,12 +86,16 @@ func (c *call) run() {
 	}()
 	response, err := c.handle()
 	answered = true
-	if err != nil || response.Stream == nil {
+	if err != nil || response.Stream == nil && response.Upgrade == nil {
 		c.answer(result{response: response, err: err})
 		return
 	}
 	s = newStream()
 	c.answer(result{response: response, stream: s})
+	if response.Upgrade != nil {
+		end = c.upgrade(response, s)
+		return
+	}
 	end = c.stream(response, s)
 }
 
@@ -109,6 +117,19 @@ func (c *call) handle() (response *Response, err error) {
 func (c *call) stream(response *Response, s *Stream) (err error) {
 	defer c.caught(&err)
 	return response.Stream(c, s)
+}
+
+// upgrade runs the handler's other protocol, once the connection is there.
+func (c *call) upgrade(response *Response, s *Stream) (err error) {
+	defer c.caught(&err)
+	select {
+	case conn := <-s.conn:
+		return response.Upgrade(c, conn)
+	case <-s.gone:
+		return errStreamClosed
+	case <-c.Done():
+		return context.Cause(c)
+	}
 }
 
 // caught turns a panic into an error. It is deferred directly.
@@ -141,6 +162,9 @@ func (c *call) abandon(cause error) {
 // leave does not pay for the watch.
 const watchDelay = 10 * time.Millisecond
 
+// uploadCheck is how often the end of an upload is looked for, to watch its client from then on.
+const uploadCheck = 100 * time.Millisecond
+
 // timers are reused: each request that runs a handler needs one.
 var timers = sync.Pool{New: func() any { return time.NewTimer(time.Hour) }}
 
@@ -150,6 +174,7 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 	stop = func() {}
 	timer := timers.Get().(*time.Timer) //nolint:forcetypeassert // the pool holds nothing else
 	defer timers.Put(timer)
+	timeout := c.route.policy.Timeout.D()
 	timer.Reset(min(watchDelay, time.Until(deadline)))
 	defer timer.Stop()
 	answered := c.answered
@@ -158,11 +183,12 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 	for {
 		select {
 		case <-answered:
-			if r = c.result; r.stream == nil {
+			if r = c.result; r.stream == nil || r.response.Upgrade != nil {
 				return r, nil, stop, r.err
 			}
 			answered, pieces, ended = nil, r.stream.pieces, r.stream.ended
 		case first = <-pieces:
+			c.upload.finish(c.route.policy.Stream.Idle.D())
 			if conn != nil {
 				stop = watch(conn, func() { c.cancel(ErrClientGone) })
 			}
@@ -188,16 +214,21 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 			c.abandon(cause)
 			return r, nil, stop, cause
 		case now := <-timer.C:
-			if !now.Before(deadline) {
+			due := c.upload.due(deadline, timeout)
+			if !now.Before(due) {
 				c.abandonStream(r)
 				c.abandon(ErrTimeout)
 				return r, nil, stop, ErrTimeout
+			}
+			if c.upload.active() { // which notices itself when the client leaves
+				timer.Reset(min(time.Until(due), uploadCheck))
+				continue
 			}
 			if conn != nil {
 				stop = watch(conn, func() { c.cancel(ErrClientGone) })
 				conn = nil
 			}
-			timer.Reset(time.Until(deadline))
+			timer.Reset(time.Until(due))
 		}
 	}
 }

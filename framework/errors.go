@@ -55,8 +55,12 @@ var (
 )
 
 var (
-	errTimeout = &Error{Status: http.StatusRequestTimeout, Code: "timeout", Message: "the request took too long", Err: ErrTimeout}
-	errBusy    = &Error{
+	errTimeout        = &Error{Status: http.StatusRequestTimeout, Code: "timeout", Message: "the request took too long", Err: ErrTimeout}
+	errGatewayTimeout = &Error{
+		Status: http.StatusGatewayTimeout, Code: "gateway_timeout", Message: "the server behind this one did not answer in time",
+		Err: ErrTimeout,
+	}
+	errBusy = &Error{
 		Status: http.StatusServiceUnavailable, Code: "overloaded", Message: "the server is busy, try again soon",
 		RetryAfter: time.Second,
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -24,9 +25,13 @@ type exchange struct {
 	http   *fasthttp.RequestCtx
 	route  *route
 	method string
+	target string // as it was sent, without scheme and authority
+	host   string // that was asked for
 	path   string // raw
 	query  string // raw
 	params []policy.Param
+	body   []byte  // received, for the handler to keep
+	upload *upload // of a body that the handler takes as it arrives; nil for others
 	start  time.Time
 	status int             // once it is written
 	took   time.Duration   // until then
@@ -38,6 +43,7 @@ type exchange struct {
 	result          httpcache.Result // of a cached route; without a status there is none
 	stream          *streamBody
 	stopWatch       func()
+	unread          bool // something of the request is left on the connection
 }
 
 // newExchange begins an exchange whose route is not known yet.
@@ -47,9 +53,10 @@ func newExchange(ctx *fasthttp.RequestCtx, g *generation) *exchange {
 	h := &ctx.Request.Header
 	x := &exchange{http: ctx, route: g.fallback, start: time.Now(), method: methodOf(h.Method())}
 	var fresh [32]byte
-	target, id := h.RequestURI(), requestID(h.Peek("X-Request-Id"), &fresh)
-	c := copier{buf: make([]byte, 0, len(target)+len(id))}
-	x.path, x.query = splitTarget(c.copy(target))
+	target, host, id := h.RequestURI(), h.Host(), requestID(h.Peek("X-Request-Id"), &fresh)
+	c := copier{buf: make([]byte, 0, len(target)+len(host)+len(id))}
+	x.target, x.host = originForm(c.copy(target), c.copy(host))
+	x.path, x.query, _ = strings.Cut(x.target, "?")
 	x.about.ID = c.copy(id)
 	if parent := h.Peek("Traceparent"); len(parent) > 0 {
 		x.about.TraceID = telemetry.TraceID(string(parent))
@@ -76,20 +83,21 @@ func (x *exchange) client() netip.Addr {
 func (x *exchange) snapshot() Request {
 	h := &x.http.Request.Header
 	size, n := 0, 0
-	for name, value := range h.All() {
+	lines := h.All()
+	if x.route.info.Gateway {
+		lines = h.AllInOrder() // as they were sent
+	}
+	for name, value := range lines {
 		size += len(name) + len(value)
 		n++
 	}
 	c := copier{buf: make([]byte, 0, size)}
 	r := Request{
-		method: x.method, path: x.path, query: x.query, params: x.params,
-		headers: make([]field, 0, n), id: x.about.ID, client: x.client(),
+		method: x.method, path: x.path, query: x.query, params: x.params, target: x.target, host: x.host, secure: x.http.IsTLS(),
+		headers: make([]field, 0, n), id: x.about.ID, client: x.client(), body: x.body, upload: x.upload,
 	}
-	for name, value := range h.All() {
+	for name, value := range lines {
 		r.headers = append(r.headers, field{c.copy(name), c.copy(value)})
-	}
-	if body := x.http.Request.Body(); len(body) > 0 {
-		r.body = append([]byte(nil), body...)
 	}
 	return r
 }
@@ -102,16 +110,20 @@ func (x *exchange) finish(response *Response, err error) {
 	}
 	header := &x.http.Response.Header
 	rt := x.route
+	passedOn := rt.info.Gateway && err == nil // it is another server's answer
 	switch {
 	case x.result.Status != 0:
 		x.writeResult(&x.result)
 		if rt.cacheControl != "" {
 			header.Set(fasthttp.HeaderCacheControl, rt.cacheControl)
-		} else if len(header.Peek(fasthttp.HeaderCacheControl)) == 0 {
+		} else if !passedOn && len(header.Peek(fasthttp.HeaderCacheControl)) == 0 {
 			header.Set(fasthttp.HeaderCacheControl, "no-cache")
 		}
 	case x.stream != nil:
 		x.writeAsIs(response)
+	case passedOn:
+		x.writeAsIs(response)
+		x.http.Response.SetBodyRaw(response.Body)
 	default:
 		x.writeUncached(response)
 	}
@@ -124,12 +136,21 @@ func (x *exchange) finish(response *Response, err error) {
 	if rt.limiter != nil && x.limit.Limit > 0 {
 		limitHeaders(header, x.limit)
 	}
-	header.Set("X-Request-Id", x.about.ID)
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("X-DNS-Prefetch-Control", "on")
 	var space [24]byte
 	x.status, x.took = x.http.Response.StatusCode(), time.Since(x.start)
-	header.SetBytesV("X-Response-Time", appendMilliseconds(space[:0], x.took))
+	took := appendMilliseconds(space[:0], x.took)
+	if passedOn {
+		setAbsent(header, "X-Request-Id", []byte(x.about.ID))
+		setAbsent(header, "X-Response-Time", took)
+	} else {
+		header.Set("X-Request-Id", x.about.ID)
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("X-DNS-Prefetch-Control", "on")
+		header.SetBytesV("X-Response-Time", took)
+	}
+	if x.unread {
+		x.http.SetConnectionClose()
+	}
 	if x.stream == nil {
 		x.done(len(x.http.Response.Body()), failure)
 		return
@@ -142,9 +163,14 @@ func (x *exchange) finish(response *Response, err error) {
 	}
 	rt.gen.hold()
 	x.app().streams.Add(1)
-	x.http.Response.ImmediateHeaderFlush = x.stream.first == nil
-	if x.http.Request.Header.IsHTTP11() || x.method == http.MethodHead {
-		x.http.Response.SetBodyStream(x.stream, -1)
+	sized := x.stream.size >= 0
+	x.http.Response.ImmediateHeaderFlush = len(x.stream.first) == 0 || sized
+	switch {
+	case err == nil && response.Upgrade != nil:
+		x.upgrade()
+		return
+	case sized || x.http.Request.Header.IsHTTP11() || x.method == http.MethodHead:
+		x.http.Response.SetBodyStream(x.stream, int(x.stream.size))
 		return
 	}
 	// HTTP/1.0 has no chunks: the end of the connection is the end of the answer.
@@ -163,7 +189,11 @@ func (x *exchange) finish(response *Response, err error) {
 // failed turns an error into the answer that its client expects.
 func (x *exchange) failed(err error) *Response {
 	form := errorFormOf(x.path, string(x.http.Request.Header.Peek(fasthttp.HeaderAccept)))
-	return errorResponse(asError(err), form, x.about.ID, x.start)
+	e := asError(err)
+	if e == errTimeout && x.route.info.Gateway {
+		e = errGatewayTimeout
+	}
+	return errorResponse(e, form, x.about.ID, x.start)
 }
 
 // writeUncached writes an answer that is not stored here, and what caches downstream may do with it. Only one that can be
@@ -198,16 +228,36 @@ func (x *exchange) writeUncached(r *Response) {
 
 // writeAsIs writes the status and the header of a response.
 func (x *exchange) writeAsIs(r *Response) {
+	header := &x.http.Response.Header
+	if date := r.Header.Get("Date"); date != "" {
+		x.app().dates.set(header, date)
+	}
 	x.http.SetStatusCode(cmp.Or(r.Status, http.StatusOK))
 	for name, values := range r.Header {
-		for _, value := range values {
-			x.http.Response.Header.Add(name, value)
+		if name == fasthttp.HeaderContentEncoding && len(values) > 1 { // of which fasthttp sends one line
+			header.Set(name, strings.Join(values, ", "))
+			continue
 		}
+		for _, value := range values {
+			header.Add(name, value)
+		}
+	}
+}
+
+// setAbsent sets a field that an answer does not have.
+func setAbsent(h *fasthttp.ResponseHeader, name string, value []byte) {
+	if len(h.Peek(name)) == 0 {
+		h.SetBytesV(name, value)
 	}
 }
 
 func (x *exchange) writeResult(r *httpcache.Result) {
 	header := &x.http.Response.Header
+	for name, value := range r.Header() {
+		if name == fasthttp.HeaderDate && x.route.info.Gateway {
+			x.app().dates.set(header, value)
+		}
+	}
 	x.http.SetStatusCode(r.Status)
 	for name, value := range r.Header() {
 		header.Add(name, value)

@@ -112,16 +112,24 @@ func (x *exchange) handle() (*Response, error) {
 	r, first, stop, err := c.wait(x.http.Conn(), x.start.Add(x.route.policy.Timeout.D()))
 	if err != nil || r.stream == nil {
 		stop()
+		if !x.upload.close() {
+			x.unread = true
+		}
 		return r.response, err
 	}
 	x.stream = &streamBody{
 		Stream: r.stream, ctx: c, cancel: c.cancel, conn: x.http.Conn(), first: first, failed: r.response.StreamFailed,
+		size: sizeOf(r.response),
 		limits: streamLimits{
 			idle: x.route.policy.Stream.Idle.D(), max: x.route.policy.Stream.Max.D(),
 			write: x.route.gen.policy.Server.WriteTimeout.D(),
 		},
 	}
 	x.stopWatch = stop
+	if r.response.Upgrade != nil { // its handler reads from the connection itself
+		stop()
+		x.stopWatch = func() {}
+	}
 	return r.response, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -24,6 +25,10 @@ type Request struct {
 	params  []policy.Param
 	headers []field
 	body    []byte
+	upload  *upload // of a gateway's request whose body still arrives; nil when body holds it
+	target  string  // of a gateway's request, as it was sent
+	host    string
+	secure  bool
 	id      string
 	client  netip.Addr
 	view    *view // nil reads everything
@@ -173,8 +178,46 @@ func (r *Request) cookie(name string) (value string, ok bool) {
 	return "", false
 }
 
+// Target returns path and query as they were sent, byte for byte; on a cached route, of the query what is declared.
+func (r *Request) Target() string {
+	switch {
+	case r.target != "":
+		return r.target
+	case r.query != "":
+		return r.path + "?" + r.query
+	}
+	return r.path
+}
+
+// Headers returns the names and values of the request's header lines in their order, for a gateway to pass on. On a cached
+// route it returns those that are declared.
+func (r *Request) Headers() iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for _, f := range r.headers {
+			if !yield(f.name, f.value) {
+				return
+			}
+		}
+	}
+}
+
+// Host returns the host that the client asked for. On a cached route it is there only when the host is in the key.
+func (r *Request) Host() string { return r.host }
+
+// Secure says whether the client came over TLS.
+func (r *Request) Secure() bool { return r.secure }
+
 // Body returns the request's body. On a cached route there is none.
 func (r *Request) Body() []byte { return r.body }
+
+// BodyReader returns the request's body, which for a gateway may still arrive, and its size, -1 when that is not known.
+// It is read once, by one goroutine; reading fails once the handler has answered or its context has ended.
+func (r *Request) BodyReader() (body io.Reader, size int64) {
+	if r.upload != nil {
+		return r.upload.reader, r.upload.size
+	}
+	return bytes.NewReader(r.body), int64(len(r.body))
+}
 
 // DecodeJSON decodes a JSON body into v. Its error is the answer to send: 415 for another content type, 400 for what is
 // not one JSON value of the right shape.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 )
 
@@ -21,6 +22,11 @@ type Response struct {
 	// StreamFailed returns the last piece of a stream that returned an error, panicked or was cut after its first piece, so
 	// that the client is told; nil tells it by a broken connection. A Stream that wrote its own ending returns nil.
 	StreamFailed func(err error) []byte
+
+	// Upgrade takes the connection over once the answer, a 101, is on its way (RFC 9110, section 7.8). It runs on the
+	// handler's goroutine, under the route's stream limits, of which idle is the longest time without a byte either way, and
+	// leaves the connection closed. When the client does not get the answer it is not run, and ctx ends.
+	Upgrade func(ctx context.Context, conn net.Conn) error
 }
 
 // JSON answers 200 with v as JSON.

@@ -151,11 +151,17 @@ func allowed(method string) string {
 func (g *generation) serve(ctx *fasthttp.RequestCtx) {
 	x := newExchange(ctx, g)
 	match := g.policy.Match(x.method, x.path)
+	if match.Route != nil {
+		x.route, x.params = g.routes[match.Index], match.Params
+	}
+	if err := x.receive(); err != nil {
+		x.refuse(err)
+		return
+	}
 	if match.Route == nil {
 		x.finish(x.unmatched(match.Allow))
 		return
 	}
-	x.route, x.params = g.routes[match.Index], match.Params
 	x.run()
 }
 
@@ -191,18 +197,24 @@ func (g *generation) corsOnly(r *policy.Route) *route {
 	return &rt
 }
 
-// splitTarget splits a request target into its path and query, both raw. An absolute target loses scheme and authority.
-func splitTarget(target string) (path, query string) {
-	if !strings.HasPrefix(target, "/") {
-		if _, rest, ok := strings.Cut(target, "://"); ok {
-			target = "/"
-			if i := strings.IndexAny(rest, "/?"); i >= 0 {
-				target = rest[i:]
-			}
-		}
+// originForm returns a request target without scheme and authority, and the host that the request is for: an authority in the
+// target stands above the Host field (RFC 9112, section 3.2.2).
+func originForm(target, host string) (origin, forHost string) {
+	if strings.HasPrefix(target, "/") {
+		return target, host
 	}
-	path, query, _ = strings.Cut(target, "?")
-	return path, query
+	_, rest, absolute := strings.Cut(target, "://")
+	if !absolute {
+		return target, host
+	}
+	i := strings.IndexAny(rest, "/?")
+	switch {
+	case i < 0:
+		return "/", rest
+	case rest[i] == '?':
+		return "/" + rest[i:], rest[:i]
+	}
+	return rest[i:], rest[:i]
 }
 
 // methodOf returns a method as a string of its own, for the usual ones without a copy.

@@ -2,14 +2,11 @@ package framework
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
@@ -46,6 +43,7 @@ func (a *App) newServer(p *policy.Policy) *fasthttp.Server {
 		ReadTimeout:                  p.Server.ReadTimeout.D(),
 		WriteTimeout:                 p.Server.WriteTimeout.D(), // a stream moves it with every piece
 		IdleTimeout:                  p.Server.IdleTimeout.D(),
+		StreamRequestBody:            true, // the exchange reads it, once it knows for whom
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
 		DisablePreParseMultipartForm: true,
@@ -65,28 +63,7 @@ func (l serverLog) Printf(format string, args ...any) {
 
 // malformed answers what fasthttp could not read as a request.
 func (a *App) malformed(ctx *fasthttp.RequestCtx, err error) {
-	g := a.current.Load()
-	x := newExchange(ctx, g)
-	var small *fasthttp.ErrSmallBuffer
-	var network net.Error
-	answer := &Error{Status: http.StatusBadRequest, Code: "malformed_request", Message: "the request is not valid HTTP", Err: err}
-	switch {
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		linger(ctx, int64(g.policy.Server.HeaderLimit))
-		answer = &Error{
-			Status: http.StatusRequestEntityTooLarge, Code: "body_too_large",
-			Message: fmt.Sprintf("the body is larger than %s", g.policy.Server.BodyLimit),
-		}
-	case errors.As(err, &small):
-		answer = &Error{
-			Status: http.StatusRequestHeaderFieldsTooLarge, Code: "headers_too_large",
-			Message: fmt.Sprintf("the request line and headers are larger than %s", g.policy.Server.HeaderLimit),
-		}
-	case errors.As(err, &network) && network.Timeout():
-		answer = &Error{Status: http.StatusRequestTimeout, Code: "slow_request", Message: "the request did not arrive in time"}
-	}
-	ctx.SetConnectionClose()
-	x.finish(nil, answer)
+	newExchange(ctx, a.current.Load()).refuse(err)
 }
 
 // expected answers a client that asks before it sends its body (RFC 9110, section 10.1.1).
@@ -96,37 +73,6 @@ func (a *App) expected(ctx *fasthttp.RequestCtx) int {
 	}
 	a.malformed(ctx, fasthttp.ErrBodyTooLarge)
 	return http.StatusRequestEntityTooLarge
-}
-
-// Bounds of what is read of a body that is too large.
-const (
-	lingerBytes = 32 << 20
-	lingerTime  = time.Second
-)
-
-// linger reads on for a moment: a connection that is closed with unread bytes is reset, and the client, which is still sending,
-// would not get its answer.
-func linger(ctx *fasthttp.RequestCtx, readBuffer int64) {
-	if ctx.Request.MayContinue() { // the client waits for a word before it sends
-		return
-	}
-	unread := int64(ctx.Request.Header.ContentLength())
-	if unread < 0 || unread > lingerBytes {
-		unread = lingerBytes
-	}
-	// As much as a read buffer of it has been taken already, nobody knows how much: the end gets a moment of its own.
-	end := min(unread, readBuffer)
-	for _, part := range []struct {
-		bytes int64
-		time  time.Duration
-	}{{unread - end, lingerTime}, {end, lingerTime / 20}} {
-		if err := ctx.Conn().SetReadDeadline(time.Now().Add(part.time)); err != nil {
-			return
-		}
-		if _, err := io.CopyN(io.Discard, ctx.Conn(), part.bytes); err != nil {
-			return
-		}
-	}
 }
 
 // withTLS wraps a listener in the policy's certificate.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -17,12 +18,14 @@ type Stream struct {
 	acks   chan error    // connection to handler, one for each piece
 	gone   chan struct{} // closed when the connection takes no more
 	ended  chan error    // the handler's end
+	conn   chan net.Conn // to a handler that takes the connection over
 	once   sync.Once
 }
 
 func newStream() *Stream {
 	return &Stream{
 		pieces: make(chan []byte), acks: make(chan error), gone: make(chan struct{}), ended: make(chan error, 1),
+		conn: make(chan net.Conn, 1),
 	}
 }
 
@@ -32,6 +35,16 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	return s.send(p)
+}
+
+// Start sends the status and the header now. Without it they are sent with the first piece.
+func (s *Stream) Start() error {
+	_, err := s.send([]byte{})
+	return err
+}
+
+func (s *Stream) send(p []byte) (int, error) {
 	select {
 	case s.pieces <- p:
 	case <-s.gone:
@@ -107,6 +120,7 @@ type streamBody struct {
 	conn    net.Conn
 	limits  streamLimits
 	first   []byte // received, not yet acknowledged
+	size    int64  // of the whole body; -1 is not known
 	failed  func(error) []byte
 	onEnd   func(written int64, err error)
 	endOnce sync.Once
@@ -120,7 +134,13 @@ func (b *streamBody) SupportsBodyWriteTo() bool { return true }
 // WriteTo implements io.WriterTo: it delivers the pieces until the handler ends, a limit is passed or the client leaves.
 func (b *streamBody) WriteTo(w io.Writer) (written int64, err error) {
 	defer func() { b.end(written, err) }()
+	if b.size >= 0 {
+		w = b.conn // the head is sent already, and fasthttp would wait for its buffer to fill
+	}
 	send := func(p []byte) error {
+		if b.size >= 0 && written+int64(len(p)) > b.size {
+			return fmt.Errorf("the stream is longer than the %d bytes that its header says", b.size)
+		}
 		if err := b.conn.SetWriteDeadline(time.Now().Add(b.limits.write)); err != nil {
 			return err
 		}
@@ -155,7 +175,7 @@ func (b *streamBody) WriteTo(w io.Writer) (written int64, err error) {
 			idle.Reset(b.limits.idle)
 		case err = <-b.ended:
 			if err == nil {
-				return written, nil
+				return written, b.complete(written)
 			}
 			return written, b.tell(send, err)
 		case <-idle.C:
@@ -172,6 +192,22 @@ func (b *streamBody) WriteTo(w io.Writer) (written int64, err error) {
 			return written, b.tell(send, context.Cause(b.ctx))
 		}
 	}
+}
+
+// complete says what is wrong with a stream whose handler says that it has ended.
+func (b *streamBody) complete(written int64) error {
+	if written < b.size {
+		return fmt.Errorf("the stream ended after %d of the %d bytes that its header says", written, b.size)
+	}
+	return nil
+}
+
+// sizeOf returns the size that the header of a streamed answer says, or -1.
+func sizeOf(r *Response) int64 {
+	if size, err := strconv.ParseInt(r.Header.Get("Content-Length"), 10, 64); err == nil && size >= 0 {
+		return size
+	}
+	return -1
 }
 
 // tell sends the stream's last piece after a failure; without one it returns the error, which breaks the connection so that

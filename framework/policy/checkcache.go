@@ -49,7 +49,7 @@ func (c *routeChecker) checkCache() {
 // complete fills in what a route takes from its handler.
 func (c *routeChecker) complete(h Handler) {
 	r := c.route
-	if h.Stream && !c.has("compress") {
+	if (h.Stream || h.Gateway) && !c.has("compress") {
 		r.Compress = false
 	}
 	if r.Cache == nil {
@@ -92,7 +92,10 @@ func (c *routeChecker) checkHandler(h Handler) {
 	if h.Stream && r.Compress {
 		c.problem("compress", kindStreamCompressed, h.Name+" answers with a stream, which is never compressed", "drop compress")
 	}
-	if !h.Stream && c.has("stream") {
+	if h.Gateway && r.Compress {
+		c.problem("compress", kindGatewayCompressed, h.Name+" passes answers on as they came", "drop compress, or compress them where they are made")
+	}
+	if !h.Stream && !h.Gateway && c.has("stream") {
 		c.problem("stream", kindNotAStream, h.Name+" does not answer with a stream", "drop the stream table")
 	}
 }

@@ -23,6 +23,7 @@ var problemKinds = []string{
 	kindCachedCookie,
 	kindMissingInput,
 	kindStreamCached,
+	kindGatewayCompressed,
 	kindStreamCompressed,
 	kindNotAStream,
 	kindTimeoutTooLong,

@@ -35,6 +35,7 @@ const (
 	kindCachedCookie      = "cached-cookie"        // a cached route that sets a cookie
 	kindMissingInput      = "missing-input"        // a cache key without what the handler reads
 	kindStreamCached      = "stream-cached"        // a stream cannot be stored
+	kindGatewayCompressed = "gateway-compressed"   // what another server answered is passed on as it came
 	kindStreamCompressed  = "stream-compressed"    // a stream is never compressed
 	kindNotAStream        = "not-a-stream"         // stream limits on a handler that answers at once
 	kindTimeoutTooLong    = "timeout-too-long"     // longer than server.max_timeout

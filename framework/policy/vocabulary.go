@@ -20,6 +20,10 @@ type Handler struct {
 	Reads  Inputs // what it reads of a request besides path parameters and, on an uncached route, the body
 	Stream bool   // it answers with a stream
 	Always bool   // it answers while the server stops or is overloaded, as health checks must
+
+	// Gateway says that it passes requests on to another server, and its answers back (RFC 9110, section 3.7): bodies arrive
+	// piece by piece, an answer is whole, a stream or a change of protocol, and goes out with the headers that it has.
+	Gateway bool
 }
 
 // Inputs names parts of a request. A cached route's key holds exactly them.

@@ -65,6 +65,7 @@ func testVocabulary() Vocabulary {
 			},
 		},
 		{Name: "chat", Doc: "The chatbot.", Handlers: []Handler{{Name: "chat"}, {Name: "chat.stream", Stream: true}}},
+		{Name: "proxy", Doc: "Another server.", Handlers: []Handler{{Name: "proxy", Gateway: true}}},
 		{Name: "pay", Doc: "Payments.", Options: payOptions{Timeout: Duration(5e9)}, Handlers: []Handler{{Name: "pay"}}},
 	}}
 }
