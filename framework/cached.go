@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,7 +31,8 @@ func newRouteCache(rt *route) *routeCache {
 	inputs := inputsOf(c)
 	return &routeCache{
 		rule: httpcache.Rule{
-			TTL: c.TTL.D(), StaleWhileRevalidate: c.StaleWhileRevalidate.D(), StaleIfError: c.StaleIfError.D(),
+			TTL: c.TTL.D(), StatusTTL: statusTTLs(c.StatusTTL), Jitter: c.Jitter, EarlyRefresh: c.EarlyRefresh,
+			StaleWhileRevalidate: c.StaleWhileRevalidate.D(), StaleIfError: c.StaleIfError.D(), ErrorStatus: statusToStore,
 			Timeout: rt.policy.Timeout.D() + flightMargin, MaxEntry: int(g.policy.Cache.MaxEntry), Tags: c.Tags,
 			Encoder: rt.encoder,
 		},
@@ -38,6 +40,16 @@ func newRouteCache(rt *route) *routeCache {
 		view:   view{inputs: inputs, undeclared: rt.metrics.UndeclaredReads.Inc},
 		host:   c.Host,
 	}
+}
+
+// statusTTLs returns a policy's times by status as numbers, which the policy was checked to have.
+func statusTTLs(named map[string]policy.Duration) map[int]time.Duration {
+	ttls := make(map[int]time.Duration, len(named))
+	for status, ttl := range named {
+		code, _ := strconv.Atoi(status)
+		ttls[code] = ttl.D()
+	}
+	return ttls
 }
 
 // inputsOf returns the inputs that a route's key holds beside its path.
@@ -106,16 +118,17 @@ func (x *exchange) shared(c *routeCache, key string, view Request, conditions ht
 	defer cancel()
 	result, err := x.app().responses.Do(ctx, key, &c.rule, &conditions,
 		func(ctx context.Context) (*httpcache.Response, error) { return x.route.fetch(ctx, view) })
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		return nil, err
+	response, _ := x.stored(&result)
+	if err == nil {
+		return response, nil
 	}
-	return x.stored(&result)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return nil, err
 }
 
-// stored takes an answer that the cache has prepared.
+// stored takes an answer that the cache has prepared, or what it says of an error.
 func (x *exchange) stored(r *httpcache.Result) (*Response, error) {
 	x.result = *r
 	x.route.answered(r.Outcome)

@@ -84,3 +84,13 @@ func asError(err error) *Error {
 		return &Error{Status: http.StatusInternalServerError, Code: "internal", Message: "something went wrong on our side", Err: err}
 	}
 }
+
+// statusToStore returns the status with which a handler's error is answered, or 0 for one that is the server's own and says
+// nothing of what was asked for.
+func statusToStore(err error) int {
+	e := asError(err)
+	if e == errTimeout || e == errBusy || e == errStopping || errors.Is(err, context.Canceled) {
+		return 0
+	}
+	return e.Status
+}

@@ -114,10 +114,15 @@ func (x *exchange) finish(response *Response, err error) {
 	switch {
 	case x.result.Status != 0:
 		x.writeResult(&x.result)
-		if rt.cacheControl != "" {
+		good := x.result.Status < http.StatusBadRequest // a preset is for what was asked for, not for why it is not there
+		switch {
+		case good && rt.cacheControl != "":
 			header.Set(fasthttp.HeaderCacheControl, rt.cacheControl)
-		} else if !passedOn && len(header.Peek(fasthttp.HeaderCacheControl)) == 0 {
+		case passedOn || len(header.Peek(fasthttp.HeaderCacheControl)) > 0:
+		case good:
 			header.Set(fasthttp.HeaderCacheControl, "no-cache")
+		default:
+			header.Set(fasthttp.HeaderCacheControl, "no-store")
 		}
 	case x.stream != nil:
 		x.writeAsIs(response)
@@ -126,6 +131,9 @@ func (x *exchange) finish(response *Response, err error) {
 		x.http.Response.SetBodyRaw(response.Body)
 	default:
 		x.writeUncached(response)
+		for name, value := range x.result.Header() { // of an error that came through the cache
+			header.Add(name, value)
+		}
 	}
 	for _, f := range rt.headers {
 		header.Set(f.name, f.value)

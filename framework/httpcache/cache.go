@@ -9,10 +9,8 @@ package httpcache
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -27,17 +25,27 @@ const (
 	maxRefreshes = 64
 	// fetchTimeout bounds a fetch whose rule names no timeout.
 	fetchTimeout = time.Minute
+	// maxKey is the length in bytes of the longest key that is stored: no input that is worth storing is longer, and what
+	// clients make up must not push out what is.
+	maxKey = 1 << 10
 )
 
 // Rule is how the answers of a route are stored. It must not change while it is used.
 type Rule struct {
-	TTL                  time.Duration // how long an answer is fresh; 0 stores nothing
-	StaleWhileRevalidate time.Duration // after TTL: send the stale answer and make a new one behind it
-	StaleIfError         time.Duration // after TTL: send the stale answer when no new one can be made
-	Timeout              time.Duration // of one fetch, which goes on without the client that caused it
-	MaxEntry             int           // largest body in bytes that is stored
-	Tags                 []string      // of every answer, for purges
+	TTL                  time.Duration         // how long a 200 is fresh; 0 stores nothing
+	StatusTTL            map[int]time.Duration // how long answers of other statuses are; the others are not stored
+	Jitter               float64               // largest share by which the time of an entry is shortened, so that not all end at once
+	EarlyRefresh         float64               // share of the time, at its end, in which a hit has a new answer made behind it, once
+	StaleWhileRevalidate time.Duration         // after TTL: send the stale answer and make a new one behind it
+	StaleIfError         time.Duration         // after TTL: send the stale answer when no new one can be made
+	Timeout              time.Duration         // of one fetch, which goes on without the client that caused it
+	MaxEntry             int                   // largest body in bytes that is stored
+	Tags                 []string              // of every answer, for purges
 	Encoder              *encoding.Encoder
+
+	// ErrorStatus returns the status with which an error of Fetch is answered, or 0 for one that says nothing of the key. An
+	// error of a status of StatusTTL is kept in memory, for this instance, and given to whoever asks. Nil keeps none.
+	ErrorStatus func(error) int
 }
 
 // Fetch makes an answer. It is called in a goroutine of the cache and may outlive the request that caused it: what it holds
@@ -56,19 +64,19 @@ type Cache struct {
 	name    string
 	flights *cache.Flights[*fetched]
 	refresh chan struct{} // a place for each refresh under way
+	passes  *passes
 
 	hits, misses, stale, bypasses, coalesced atomic.Uint64
 }
 
 // fetched is what a flight brings.
 type fetched struct {
-	*representation
+	held
 	began    cache.Stamp
-	personal bool      // for the client that caused it, and nobody else
-	stored   bool      // in the cache, by this flight or just before it
-	shared   bool      // found in the shared layer
-	purged   time.Time // softly, before it was found there
-	detail   string    // why it is not stored
+	personal bool   // for the client that caused it, and nobody else
+	stored   bool   // in the cache, by this flight or just before it
+	shared   bool   // found in the shared layer
+	detail   string // why it is not stored
 }
 
 // New returns a response cache over a memory layer, which answers carry the name of in Cache-Status: a token of RFC 9651.
@@ -79,6 +87,7 @@ func New(memory *cache.Memory, name string) *Cache {
 		name:    name,
 		flights: cache.NewFlights[*fetched](),
 		refresh: make(chan struct{}, maxRefreshes),
+		passes:  newPasses(),
 	}
 }
 
@@ -97,65 +106,83 @@ func (c *Cache) Stats() Stats {
 func (c *Cache) Delete(key string) bool { return c.memory.Delete(key) }
 
 // Do answers a request from the cache, or with what fetch makes. All that ask for a key at once share one fetch, and each
-// waits for it until its own ctx ends. The error is that of fetch, or of ctx.
+// waits for it until its own ctx ends. The error is that of fetch, just now or stored, or of ctx; the Result then has no status,
+// and the fields that say what the cache did.
 func (c *Cache) Do(ctx context.Context, key string, rule *Rule, req *Request, fetch Fetch) (Result, error) {
-	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+	switch {
+	case req.Method != http.MethodGet && req.Method != http.MethodHead:
 		return c.bypass(ctx, rule, req, fetch, "; fwd=method")
-	}
-	if rule.TTL <= 0 {
+	case rule.TTL <= 0:
 		return c.bypass(ctx, rule, req, fetch, "; fwd=bypass")
+	case len(key) > maxKey:
+		return c.bypass(ctx, rule, req, fetch, "; fwd=bypass; detail=key-too-long")
 	}
 	stored, purged, ok := c.memory.Lookup(key)
 	if !ok {
-		return c.forward(ctx, key, rule, req, nil, time.Time{}, fetch)
+		if c.passes.of(key) == alone {
+			return c.alone(ctx, key, rule, req, fetch)
+		}
+		return c.forward(ctx, key, rule, req, held{}, fetch)
 	}
-	r := stored.(*representation)
+	r := held{stored.(*representation), purged}
 	age := time.Since(r.made)
-	switch lifetime := rule.lifetime(r, age, purged); {
-	case age < lifetime:
+	whileRevalidate, ifError := rule.stale(r.status)
+	switch fresh := r.freshFor(age); {
+	case age < fresh:
 		c.hits.Add(1)
-		return c.reuse(r, rule, req, age, lifetime, Hit, ""), nil
-	case age < lifetime+rule.StaleWhileRevalidate:
+		detail := ""
+		if r.err == nil && r.claim(age, r.fresh) {
+			detail = "; detail=early-refresh"
+			if !c.refreshBehind(ctx, key, rule, forEarly, fetch) {
+				r.ask.Store(int64(age)) // the next hit tries again
+			}
+		}
+		return c.reuse(r, rule, req, age, Hit, detail)
+	case age < fresh+whileRevalidate:
+		return c.reuseStale(ctx, key, rule, req, r, fetch)
+	case age < fresh+ifError && r.failing() && !r.claim(age, r.next(age)):
 		c.stale.Add(1)
-		c.refreshBehind(ctx, key, rule, fetch)
-		return c.reuse(r, rule, req, age, lifetime, Stale, "; detail=stale-while-revalidate"), nil
+		return c.reuse(r, rule, req, age, Stale, "; detail=back-off")
 	}
-	return c.forward(ctx, key, rule, req, r, purged, fetch)
-}
-
-// lifetime returns for how long an answer is fresh, or was when it was purged softly.
-func (rule *Rule) lifetime(r *representation, age time.Duration, purged time.Time) time.Duration {
-	if purged.IsZero() {
-		return rule.TTL
-	}
-	return min(rule.TTL, max(purged.Sub(r.made), 0), age)
+	return c.forward(ctx, key, rule, req, r, fetch)
 }
 
 // reuse answers with a stored representation (RFC 9111, section 4).
-func (c *Cache) reuse(
-	r *representation, rule *Rule, req *Request, age, lifetime time.Duration, o Outcome, detail string,
-) Result {
-	res := r.answer(req, rule.Encoder)
-	now := r.at(c.name, age, lifetime)
+func (c *Cache) reuse(r held, rule *Rule, req *Request, age time.Duration, o Outcome, detail string) (Result, error) {
+	var res Result
+	if r.err == nil {
+		res = r.answer(req, rule.Encoder)
+	}
+	now := r.at(c.name, age, r.freshFor(age))
 	res.Outcome = o
 	res.add("Age", now.ageField)
 	res.add("X-Cache", string(o))
 	res.add("Cache-Status", now.cacheStatus+detail)
-	return res
+	return res, r.err
 }
 
-// forward answers with a fetch, its own or one under way, or with the stale representation when that fails; purged is when that
-// was purged softly.
+// reuseStale answers with a stale representation while a new one is made behind it (RFC 5861, section 3).
+func (c *Cache) reuseStale(
+	ctx context.Context, key string, rule *Rule, req *Request, r held, fetch Fetch,
+) (Result, error) {
+	age := time.Since(r.made)
+	c.stale.Add(1)
+	if !r.pausing(age) {
+		c.refreshBehind(ctx, key, rule, forStale, fetch)
+	}
+	return c.reuse(r, rule, req, age, Stale, "; detail=stale-while-revalidate")
+}
+
+// forward answers with a fetch, its own or one under way, or with the stale representation when that fails.
 func (c *Cache) forward(
-	ctx context.Context, key string, rule *Rule, req *Request, stale *representation, purged time.Time, fetch Fetch,
+	ctx context.Context, key string, rule *Rule, req *Request, stale held, fetch Fetch,
 ) (Result, error) {
 	var got *fetched
 	var joined bool
 	var err error
 	for again := true; again; {
 		asked := c.memory.Now()
-		got, joined, err = c.flights.Do(ctx, c.flight(key, rule), timeout(rule),
-			c.fetcher(key, rule, rule.StaleWhileRevalidate, fetch))
+		got, joined, err = c.flights.Do(ctx, c.flight(key, rule), timeout(rule), c.fetcher(key, rule, forMiss, fetch))
 		// Who asked after a purge must not get what an earlier fetch brought. The flight's name covers the purges of
 		// the key and the rule's tags; this covers the tags that only the answer brought.
 		again = err == nil && joined && asked > got.began && c.memory.Purged(key, got.tags) > got.began
@@ -164,35 +191,49 @@ func (c *Cache) forward(
 		c.coalesced.Add(1)
 	}
 	if err == nil && got.shared {
-		return c.reuseShared(ctx, key, rule, req, got, fetch), nil
-	}
-	if stale == nil && c.memory.Shared() != nil && failed(got, err) { // the flight may have found one in the shared layer
-		if stored, when, ok := c.memory.Peek(key); ok {
-			stale, purged = stored.(*representation), when
+		age := time.Since(got.made)
+		if age >= got.freshFor(age) {
+			return c.reuseStale(ctx, key, rule, req, got.held, fetch)
 		}
+		c.hits.Add(1)
+		return c.reuse(got.held, rule, req, age, Hit, "; detail=shared")
 	}
-	if gone := errors.Is(ctx.Err(), context.Canceled); stale != nil && !gone && failed(got, err) {
-		age := time.Since(stale.made)
-		if lifetime := rule.lifetime(stale, age, purged); age < lifetime+rule.StaleIfError {
+	if stale.representation == nil && c.memory.Shared() != nil && failed(got, err) { // the flight may have found one in the shared layer
+		stale = c.stored(key)
+	}
+	gone := errors.Is(ctx.Err(), context.Canceled)
+	if stale.representation != nil && stale.status == http.StatusOK && !gone && failed(got, err) {
+		_, ifError := rule.stale(stale.status)
+		if age := time.Since(stale.made); age < stale.freshFor(age)+ifError {
 			c.stale.Add(1)
-			return c.staleOnError(stale, rule, req, age, lifetime, got), nil
+			return c.staleOnError(stale, rule, req, age, got), nil
 		}
 	}
-	if err != nil {
-		c.misses.Add(1)
-		return Result{}, err
+	if err == nil && got.personal && joined {
+		return c.alone(ctx, key, rule, req, fetch)
 	}
-	if got.personal && joined {
-		return c.bypass(ctx, rule, req, fetch, "; fwd=uri-miss")
-	}
-
 	status := "; fwd=uri-miss"
-	if stale != nil {
+	if stale.representation != nil {
 		status = "; fwd=stale"
 	}
-	res := got.answer(req, rule.Encoder)
+	return c.fetched(rule, req, got, err, joined, status)
+}
+
+// alone answers with a fetch of the request's own, which is stored if it can be. The key's answers could not be shared lately.
+func (c *Cache) alone(ctx context.Context, key string, rule *Rule, req *Request, fetch Fetch) (Result, error) {
+	got, err := c.fetcher(key, rule, forOne, fetch)(ctx)
+	return c.fetched(rule, req, got, err, false, "; fwd=uri-miss")
+}
+
+// fetched answers with what a fetch brought, and says what became of it.
+func (c *Cache) fetched(rule *Rule, req *Request, got *fetched, err error, joined bool, status string) (Result, error) {
+	res := Result{}
+	if err == nil {
+		res = got.answer(req, rule.Encoder)
+	}
 	res.Outcome = Miss
 	switch {
+	case got == nil:
 	case got.stored:
 		status += "; stored"
 		// RFC 9111 asks for Age on reused answers only; the contract has it on every answer of a cached route.
@@ -203,7 +244,7 @@ func (c *Cache) forward(
 	if joined {
 		status += "; collapsed"
 	}
-	if got.detail != "" {
+	if got != nil && got.detail != "" {
 		status += "; detail=" + got.detail
 	}
 	if res.Outcome == Bypass {
@@ -213,34 +254,17 @@ func (c *Cache) forward(
 	}
 	res.add("X-Cache", string(res.Outcome))
 	res.add("Cache-Status", c.name+status)
-	return res, nil
-}
-
-// reuseShared answers with what a flight found in the shared layer.
-func (c *Cache) reuseShared(
-	ctx context.Context, key string, rule *Rule, req *Request, got *fetched, fetch Fetch,
-) Result {
-	r, age := got.representation, time.Since(got.made)
-	lifetime := rule.lifetime(r, age, got.purged)
-	if age < lifetime {
-		c.hits.Add(1)
-		return c.reuse(r, rule, req, age, lifetime, Hit, "; detail=shared")
-	}
-	c.stale.Add(1)
-	c.refreshBehind(ctx, key, rule, fetch)
-	return c.reuse(r, rule, req, age, lifetime, Stale, "; detail=stale-while-revalidate")
+	return res, err
 }
 
 // staleOnError answers with a stale representation because the fetch failed (RFC 5861, section 4).
-func (c *Cache) staleOnError(
-	r *representation, rule *Rule, req *Request, age, lifetime time.Duration, got *fetched,
-) Result {
+func (c *Cache) staleOnError(r held, rule *Rule, req *Request, age time.Duration, got *fetched) Result {
 	var status strings.Builder
 	status.WriteString(c.name + "; fwd=stale")
-	if got != nil {
+	if got != nil && got.representation != nil {
 		status.WriteString("; fwd-status=" + strconv.Itoa(got.status))
 	}
-	status.WriteString("; ttl=" + strconv.FormatInt(int64((lifetime-age)/time.Second), 10) + "; detail=stale-if-error")
+	status.WriteString("; ttl=" + strconv.FormatInt(int64((r.freshFor(age)-age)/time.Second), 10) + "; detail=stale-if-error")
 	res := r.answer(req, rule.Encoder)
 	res.Outcome = Stale
 	res.add("Age", strconv.FormatInt(int64(age/time.Second), 10))
@@ -249,127 +273,16 @@ func (c *Cache) staleOnError(
 	return res
 }
 
-// failed reports whether a fetch gave an error in the sense of RFC 5861, section 4.
-func failed(got *fetched, err error) bool {
-	if err != nil {
-		return true
-	}
-	switch got.status {
-	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
-}
-
-// bypass answers with a fetch of the request's own.
+// bypass answers with a fetch of the request's own, which is not stored.
 func (c *Cache) bypass(ctx context.Context, rule *Rule, req *Request, fetch Fetch, status string) (Result, error) {
 	c.bypasses.Add(1)
 	resp, err := fetch(ctx)
-	if err != nil {
-		return Result{}, err
+	var res Result
+	if err == nil {
+		res = Finish(req, resp, rule.Encoder)
 	}
-	res := Finish(req, resp, rule.Encoder)
 	res.Outcome = Bypass
 	res.add("X-Cache", string(Bypass))
 	res.add("Cache-Status", c.name+status)
-	return res, nil
-}
-
-// refreshBehind makes a stale answer anew, unless that is under way or too much else is.
-func (c *Cache) refreshBehind(ctx context.Context, key string, rule *Rule, fetch Fetch) {
-	select {
-	case c.refresh <- struct{}{}:
-	default:
-		return
-	}
-	work := c.fetcher(key, rule, 0, fetch)
-	began := c.flights.Start(ctx, c.flight(key, rule), timeout(rule), func(ctx context.Context) (*fetched, error) {
-		defer func() { <-c.refresh }()
-		return work(ctx)
-	})
-	if !began {
-		<-c.refresh
-	}
-}
-
-// fetcher returns the work of a flight: take what another instance made, unless it has been stale for longer than usable, or
-// fetch, prepare, store.
-func (c *Cache) fetcher(
-	key string, rule *Rule, usable time.Duration, fetch Fetch,
-) func(context.Context) (*fetched, error) {
-	return func(ctx context.Context) (*fetched, error) {
-		got := &fetched{began: c.memory.Now()}
-		old, purged, _ := c.memory.Peek(key)
-		// Another flight may have ended between the miss and the beginning of this one.
-		if r, ok := old.(*representation); ok && purged.IsZero() && time.Since(r.made) < rule.TTL {
-			got.representation, got.stored = r, true
-			return got, nil
-		}
-		shared := c.memory.Shared()
-		made := shared.Now()
-		if shared != nil {
-			look := func(found cache.Found) bool { return c.take(key, rule, found, usable, got) }
-			if found, ok := shared.Get(ctx, key); ok && look(found) {
-				return got, nil
-			}
-			defer shared.Lead(ctx, key, look)()
-			if got.shared {
-				return got, nil
-			}
-			old, _, _ = c.memory.Peek(key)
-		}
-		resp, err := fetch(ctx)
-		if err != nil {
-			return nil, err
-		}
-		resp = resp.normalized()
-		resp.Tags = slices.Concat(rule.Tags, resp.Tags)
-		got.detail = personal(resp.Header)
-		got.personal = got.detail != ""
-		if !got.personal {
-			got.detail = unstorable(resp, rule.MaxEntry)
-		}
-		if got.detail == "" {
-			resp.Body = compact(resp.Body)
-		}
-		got.representation = newRepresentation(resp, time.Now())
-		switch {
-		case got.detail == "":
-			c.store(key, rule, got, made)
-		case old != nil && !failed(got, nil):
-			c.memory.Drop(key, old) // it is stale, and not the answer any more
-		}
-		return got, nil
-	}
-}
-
-func (c *Cache) store(key string, rule *Rule, got *fetched, made cache.Moment) {
-	r, ttl := got.representation, rule.TTL+max(rule.StaleWhileRevalidate, rule.StaleIfError)
-	if got.stored = c.keep(key, r, ttl, got); !got.stored {
-		got.detail = "purged"
-		return
-	}
-	if shared := c.memory.Shared(); shared != nil {
-		shared.Set(key, r.marshal(), ttl, r.tags, made)
-	}
-}
-
-// keep stores a representation in memory and reports whether it did.
-func (c *Cache) keep(key string, r *representation, ttl time.Duration, got *fetched) bool {
-	r.grow = func(bytes int) { c.memory.Grow(key, r, bytes) }
-	return c.memory.Set(key, r, cache.Entry{TTL: ttl, Cost: r.cost(), Tags: r.tags, Made: got.began, Stale: got.purged})
-}
-
-// flight names the fetches of a key that may be shared: those since it was last purged.
-func (c *Cache) flight(key string, rule *Rule) string {
-	b := make([]byte, 8, 8+len(key))
-	binary.BigEndian.PutUint64(b, uint64(c.memory.Purged(key, rule.Tags)))
-	return string(append(b, key...))
-}
-
-func timeout(rule *Rule) time.Duration {
-	if rule.Timeout <= 0 {
-		return fetchTimeout
-	}
-	return rule.Timeout
+	return res, err
 }

@@ -144,12 +144,9 @@ func TestHitMissAge(t *testing.T) {
 		if age := header(&res).Get("Age"); age != "59" {
 			t.Errorf("Age %s", age)
 		}
-		f.rule.TTL = 2 * time.Minute
-		f.expect(f.get(httpcache.Request{}), httpcache.Hit, "hit; ttl=61", 1)
-		f.rule.TTL = time.Minute
 		time.Sleep(600 * time.Millisecond)
 		f.expect(f.get(httpcache.Request{}), httpcache.Miss, "fwd=uri-miss; stored", 2)
-		if s := f.Stats(); s.Hits != 3 || s.Misses != 2 {
+		if s := f.Stats(); s.Hits != 2 || s.Misses != 2 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -191,8 +188,8 @@ func TestWhatIsNotStored(t *testing.T) {
 		{"9111 5.2: several lines", answer(200, "Cache-Control", "max-age=5", "Cache-Control", "private"), "private", httpcache.Bypass},
 		{"9111 5.2.2.7: private", answer(200, "Cache-Control", "private"), "private", httpcache.Bypass},
 		{"9111 5.2.2.7: private fields", answer(200, "Cache-Control", `private="X-User"`), "private", httpcache.Bypass},
-		{"9111 5.2.2.4: no-cache", answer(200, "Cache-Control", "no-cache"), "no-cache", httpcache.Miss},
-		{"9111 4.1: Vary *", answer(200, "Vary", "Accept, *"), "vary", httpcache.Miss},
+		{"9111 5.2.2.4: no-cache", answer(200, "Cache-Control", "no-cache"), "no-cache", httpcache.Bypass},
+		{"9111 4.1: Vary *", answer(200, "Vary", "Accept, *"), "vary", httpcache.Bypass},
 		{"C7: errors", answer(500), "status", httpcache.Miss},
 		{"C7: errors", answer(503), "status", httpcache.Miss},
 		{"not found", answer(404), "status", httpcache.Miss},
@@ -452,8 +449,9 @@ func TestARefreshThatIsNotStoredEndsTheStaleAnswer(t *testing.T) {
 		f.fetch = func(context.Context) (*httpcache.Response, error) { return answer(503), nil }
 		f.expect(f.get(httpcache.Request{}), httpcache.Stale, "hit; ttl=-60; detail=stale-while-revalidate", -1)
 		synctest.Wait()
+		time.Sleep(time.Second)
 		f.fetch = func(context.Context) (*httpcache.Response, error) { return answer(404), nil }
-		f.expect(f.get(httpcache.Request{}), httpcache.Stale, "hit; ttl=-60; detail=stale-while-revalidate", -1)
+		f.expect(f.get(httpcache.Request{}), httpcache.Stale, "hit; ttl=-61; detail=stale-while-revalidate", -1)
 		synctest.Wait()
 		f.expect(f.get(httpcache.Request{}), httpcache.Miss, "fwd=uri-miss; detail=status", 4)
 	})
@@ -534,6 +532,7 @@ func TestStaleIfError(t *testing.T) {
 				t.Errorf("%s: %d", name, res.Status)
 			}
 			f.fetch = good
+			time.Sleep(time.Second)
 			f.expect(f.get(httpcache.Request{}), httpcache.Miss, "fwd=stale; stored", 3)
 			f.fetch = test.fetch
 			time.Sleep(2 * time.Hour)
@@ -622,12 +621,6 @@ func TestStoredAnswersSurviveAReload(t *testing.T) {
 	}()
 	res, err := next.Do(t.Context(), "k", &f.rule, &httpcache.Request{Method: "GET"}, f.fetch)
 	if err != nil || res.Outcome != httpcache.Hit {
-		t.Errorf("%s, %v", res.Outcome, err)
-	}
-	shorter := f.rule
-	shorter.TTL = time.Nanosecond // the new policy's TTL counts
-	res, err = next.Do(t.Context(), "k", &shorter, &httpcache.Request{Method: "GET"}, f.fetch)
-	if err != nil || res.Outcome != httpcache.Miss {
 		t.Errorf("%s, %v", res.Outcome, err)
 	}
 }

@@ -32,7 +32,7 @@ func cacheControl(h http.Header) directives {
 	return d
 }
 
-// personal says why a response is meant for one client alone, or "".
+// personal says why a response must not answer anybody but the client that caused it, or "".
 func personal(h http.Header) string {
 	d := cacheControl(h)
 	switch {
@@ -42,21 +42,27 @@ func personal(h http.Header) string {
 		return "no-store"
 	case d.private:
 		return "private"
+	case d.noCache:
+		return "no-cache" // policy mode can't ask the handler whether the answer still holds
+	case listHas(strings.Join(h.Values("Vary"), ","), "*"):
+		return "vary" // RFC 9111, section 4.1
 	}
 	return ""
 }
 
+// Why a response that is not personal is not stored.
+const (
+	otherStatus = "status"
+	tooLarge    = "too-large"
+)
+
 // unstorable says why a response that is not personal is not stored, or "".
-func unstorable(resp *Response, maxEntry int) string {
+func unstorable(resp *Response, rule *Rule) string {
 	switch {
-	case resp.Status != http.StatusOK:
-		return "status"
-	case cacheControl(resp.Header).noCache:
-		return "no-cache" // policy mode can't ask the handler whether a stored answer still holds
-	case listHas(strings.Join(resp.Header.Values("Vary"), ","), "*"):
-		return "vary" // RFC 9111, section 4.1
-	case len(resp.Body) > maxEntry:
-		return "too-large"
+	case rule.ttl(resp.Status) <= 0:
+		return otherStatus
+	case len(resp.Body) > rule.MaxEntry:
+		return tooLarge
 	}
 	return ""
 }

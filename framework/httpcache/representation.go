@@ -26,7 +26,9 @@ type representation struct {
 	negotiable   bool      // the body may be compressed
 	plain        *variant
 	tags         []string
+	err          error // of the handler, stored in place of an answer
 
+	lifetime
 	encoding sync.Mutex // held while a variant is made
 	encoded  [3]atomic.Pointer[variant]
 	grow     func(bytes int) // accounts for a variant; nil when the representation is not stored

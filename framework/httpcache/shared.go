@@ -108,21 +108,20 @@ func (d *decoder) skip(size int) {
 	d.b = d.b[size:]
 }
 
-// take keeps in memory what was found in the shared layer, and has the flight answer with it unless it has been stale for longer
-// than usable.
-func (c *Cache) take(key string, rule *Rule, found cache.Found, usable time.Duration, got *fetched) bool {
+// take keeps in memory what was found in the shared layer, and has the flight answer with it if it serves.
+func (c *Cache) take(key string, rule *Rule, why purpose, found cache.Found, got *fetched) bool {
 	r, ok := unmarshal(found.Value, found.Tags)
 	if !ok {
 		return false
 	}
-	there := &fetched{began: got.began, purged: found.Stale}
-	if old, _, ok := c.memory.Peek(key); !ok || r.made.After(old.(*representation).made) {
-		c.keep(key, r, time.Until(found.Expires), there)
+	r.begin(rule, r.status, key, r.made)
+	there := held{r, found.Stale}
+	if old := c.stored(key); old.representation == nil || r.made.After(old.made) {
+		c.keep(key, there, time.Until(found.Expires), got.began)
 	}
-	age := time.Since(r.made)
-	if age >= rule.lifetime(r, age, found.Stale)+usable {
+	if !rule.serves(there, why, true) {
 		return false
 	}
-	got.representation, got.stored, got.shared, got.purged = r, true, true, found.Stale
+	got.held, got.stored, got.shared = there, true, true
 	return true
 }

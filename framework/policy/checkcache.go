@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -29,6 +30,7 @@ func (c *routeChecker) checkCache() {
 			}
 		}
 	}
+	c.checkStatuses()
 	if !c.cached() {
 		return
 	}
@@ -43,6 +45,30 @@ func (c *routeChecker) checkCache() {
 	if r.Audience != "public" {
 		c.problem(ttl, kindCachedAudience, "an answer for audience "+quote(r.Audience)+" is never stored",
 			`drop the cache table, or write audience = "public"`)
+	}
+}
+
+// unstoredStatuses are those of final answers that a cache must not give to others, and why.
+var unstoredStatuses = map[string]string{
+	"206": "is a part of an answer", "304": "has no body of its own",
+	"412": "depends on the conditions of one request", "416": "depends on the range of one request",
+	"401": "tells one client to say who it is", "407": "tells one client to say who it is",
+	"408": "tells one client that it was too slow", "429": "tells one client that it asks too often",
+}
+
+func (c *routeChecker) checkStatuses() {
+	for status := range c.route.Cache.StatusTTL {
+		path := join(c.path+".cache.status_ttl", status)
+		code, err := strconv.Atoi(status)
+		why, unstored := unstoredStatuses[status]
+		switch {
+		case err != nil || len(status) != 3 || code < 200 || code > 599:
+			c.keyProblem(path, kindBadStatus, quote(status)+" is not the status of an answer", "write a number from 201 to 599, such as 404")
+		case code == 200:
+			c.keyProblem(path, kindBadStatus, "answers of status 200 are stored for the ttl of the route", "write ttl")
+		case unstored:
+			c.keyProblem(path, kindBadStatus, "a "+status+" "+why+", so it is never stored", "drop it")
+		}
 	}
 }
 

@@ -4,8 +4,11 @@ import (
 	"encoding"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 )
@@ -138,10 +141,26 @@ func (p *Policy) Explain(method, target string, stages []string) Explanation {
 	case route.Cache.TTL == 0:
 		e.Why = "not cached: its ttl is 0s"
 	default:
-		e.Cached, e.Why = true, "cached for "+route.Cache.TTL.String()
+		e.Cached, e.Why = true, stored(route.Cache)
 		e.CacheKey = cacheKey(*route.Cache, method, path, query)
 	}
 	return e
+}
+
+// stored says for how long answers are stored.
+func stored(c *RouteCache) string {
+	why := []string{"cached for " + c.TTL.String()}
+	for _, status := range slices.Sorted(maps.Keys(c.StatusTTL)) {
+		why = append(why, "a "+status+" for "+c.StatusTTL[status].String())
+	}
+	percent := func(share float64) string { return strconv.FormatFloat(100*share, 'f', -1, 64) + " %" }
+	if c.Jitter > 0 {
+		why = append(why, "each up to "+percent(c.Jitter)+" less")
+	}
+	if c.EarlyRefresh > 0 {
+		why = append(why, "made anew behind a hit in the last "+percent(c.EarlyRefresh))
+	}
+	return strings.Join(why, ", ")
 }
 
 // cacheKey lists what is in the key of an answer.

@@ -21,6 +21,7 @@ var problemKinds = []string{
 	kindSharedCredentials,
 	kindCachedAudience,
 	kindCachedCookie,
+	kindBadStatus,
 	kindMissingInput,
 	kindStreamCached,
 	kindGatewayCompressed,

@@ -138,14 +138,17 @@ type Route struct {
 // RouteCache says how a route's answers are stored. The key is method, path and exactly the inputs named here or
 // declared by the handler; a handler of a cached route reads nothing else.
 type RouteCache struct {
-	TTL                  Duration `toml:"ttl" doc:"How long an answer is fresh; that of defaults.cache when absent, 0s is never." check:"min=0s,max=365d"`
-	StaleWhileRevalidate Duration `toml:"stale_while_revalidate" doc:"How long after its TTL an answer is still sent while a new one is made behind it (RFC 5861)." check:"min=0s,max=365d"`
-	StaleIfError         Duration `toml:"stale_if_error" doc:"How long after its TTL an answer is still sent when the handler fails (RFC 5861)." check:"min=0s,max=365d"`
-	Query                []string `toml:"query" doc:"Query parameters in the key; those that the handler declares when absent."`
-	Headers              []string `toml:"headers" doc:"Request headers in the key; those that the handler declares when absent."`
-	Cookies              []string `toml:"cookies" doc:"Cookies in the key; those that the handler declares when absent."`
-	Host                 bool     `toml:"host" doc:"Whether the host is in the key."`
-	Tags                 []string `toml:"tags" doc:"Tags of every answer, for invalidation."`
+	TTL                  Duration            `toml:"ttl" doc:"How long an answer is fresh; that of defaults.cache when absent, 0s is never." check:"min=0s,max=365d"`
+	StatusTTL            map[string]Duration `toml:"status_ttl" doc:"How long answers of other statuses than 200 are fresh, such as { 404 = \"30s\" }; a status that is not named is never stored." check:"min=0s,max=365d"`
+	Jitter               float64             `toml:"jitter" doc:"Largest share of its time by which the time of each stored answer is shortened, so that answers stored together do not end together." check:"min=0,max=0.5"`
+	EarlyRefresh         float64             `toml:"early_refresh" doc:"Share of its time, at the end, in which the first hit on an answer has a new one made behind it." check:"min=0,max=0.9"`
+	StaleWhileRevalidate Duration            `toml:"stale_while_revalidate" doc:"How long after its TTL an answer is still sent while a new one is made behind it (RFC 5861)." check:"min=0s,max=365d"`
+	StaleIfError         Duration            `toml:"stale_if_error" doc:"How long after its TTL an answer is still sent when the handler fails (RFC 5861)." check:"min=0s,max=365d"`
+	Query                []string            `toml:"query" doc:"Query parameters in the key; those that the handler declares when absent."`
+	Headers              []string            `toml:"headers" doc:"Request headers in the key; those that the handler declares when absent."`
+	Cookies              []string            `toml:"cookies" doc:"Cookies in the key; those that the handler declares when absent."`
+	Host                 bool                `toml:"host" doc:"Whether the host is in the key."`
+	Tags                 []string            `toml:"tags" doc:"Tags of every answer, for invalidation."`
 }
 
 // Limits bounds what a route takes on. Zero is no limit.

@@ -33,6 +33,7 @@ const (
 	kindSharedCredentials = "shared-credentials"   // a shared TTL on a route that reads who is asking
 	kindCachedAudience    = "cached-audience"      // a cached route that is not meant for everybody
 	kindCachedCookie      = "cached-cookie"        // a cached route that sets a cookie
+	kindBadStatus         = "bad-status"           // answers of that status are not stored
 	kindMissingInput      = "missing-input"        // a cache key without what the handler reads
 	kindStreamCached      = "stream-cached"        // a stream cannot be stored
 	kindGatewayCompressed = "gateway-compressed"   // what another server answered is passed on as it came

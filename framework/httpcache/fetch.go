@@ -1,0 +1,201 @@
+package httpcache
+
+import (
+	"context"
+	"encoding/binary"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/innatural/chatbot/framework/cache"
+)
+
+// purpose is what a fetch is for.
+type purpose int
+
+const (
+	forMiss  purpose = iota // nothing is stored, or only what is too old to be sent
+	forStale                // a stale answer is to be made anew
+	forEarly                // a fresh answer is to be made anew, before it is stale
+	forOne                  // for one client, as the key's answers could not be shared lately
+)
+
+// refreshBehind makes an answer anew and reports whether it began: not while that is under way or too much else is.
+func (c *Cache) refreshBehind(ctx context.Context, key string, rule *Rule, why purpose, fetch Fetch) bool {
+	select {
+	case c.refresh <- struct{}{}:
+	default:
+		return false
+	}
+	work := c.fetcher(key, rule, why, fetch)
+	began := c.flights.Start(ctx, c.flight(key, rule), timeout(rule), func(ctx context.Context) (*fetched, error) {
+		defer func() { <-c.refresh }()
+		return work(ctx)
+	})
+	if !began {
+		<-c.refresh
+	}
+	return began
+}
+
+// fetcher returns the work of a flight: take what another flight or instance made, or fetch, prepare, store.
+func (c *Cache) fetcher(key string, rule *Rule, why purpose, fetch Fetch) func(context.Context) (*fetched, error) {
+	return func(ctx context.Context) (*fetched, error) {
+		got := &fetched{began: c.memory.Now()}
+		old := c.stored(key)
+		// Another flight may have ended between the miss and the beginning of this one.
+		if old.representation != nil && old.purged.IsZero() && rule.serves(old, why, false) {
+			got.held, got.stored = old, true
+			return got, old.err
+		}
+		made := c.memory.Shared().Now()
+		if shared := c.memory.Shared(); shared != nil && why != forOne {
+			look := func(found cache.Found) bool { return c.take(key, rule, why, found, got) }
+			if found, ok := shared.Get(ctx, key); ok && look(found) {
+				return got, nil
+			}
+			if c.passes.of(key) == together {
+				defer shared.Lead(ctx, key, look)()
+				if got.shared {
+					return got, nil
+				}
+			}
+			old = c.stored(key)
+		}
+		resp, err := fetch(ctx)
+		if err != nil {
+			return c.fetchFailed(key, rule, old, got, err)
+		}
+		c.keepFetched(key, rule, old, got, resp.normalized(), made)
+		return got, nil
+	}
+}
+
+// stored returns what memory holds of a key.
+func (c *Cache) stored(key string) held {
+	stored, purged, _ := c.memory.Peek(key)
+	r, _ := stored.(*representation)
+	return held{r, purged}
+}
+
+// serves reports whether a stored answer does instead of a fetch.
+func (r *Rule) serves(stored held, why purpose, shared bool) bool {
+	age := time.Since(stored.made)
+	limit := stored.freshFor(age)
+	switch {
+	case why == forMiss && shared: // a stale one is sent, and made anew behind it
+		whileRevalidate, _ := r.stale(stored.status)
+		limit += whileRevalidate
+	case why == forEarly:
+		limit = r.refreshAt(limit)
+	}
+	return age < limit
+}
+
+// keepFetched prepares an answer of the handler and stores it if it may be. Old is what is stored.
+func (c *Cache) keepFetched(
+	key string, rule *Rule, old held, got *fetched, resp *Response, made cache.Moment,
+) {
+	resp.Tags = slices.Concat(rule.Tags, resp.Tags)
+	got.detail = personal(resp.Header)
+	got.personal = got.detail != ""
+	if !got.personal {
+		got.detail = unstorable(resp, rule)
+	}
+	if got.detail == "" {
+		resp.Body = compact(resp.Body)
+	}
+	got.representation = newRepresentation(resp, time.Now())
+	switch {
+	case failed(got, nil) && rule.spares(old):
+		old.failed(time.Since(old.made))
+		got.detail = otherStatus
+	case got.detail == "":
+		c.passes.forget(key)
+		c.store(key, rule, got, made)
+	case got.personal:
+		c.passes.note(key, alone)
+	case got.detail == tooLarge:
+		c.passes.note(key, here)
+	}
+	if got.detail != "" && old.representation != nil && !failed(got, nil) {
+		c.memory.Drop(key, old.representation) // it is not the answer any more
+	}
+}
+
+// fetchFailed notes an error of the handler, and keeps it if the rule asks for that.
+func (c *Cache) fetchFailed(key string, rule *Rule, old held, got *fetched, err error) (*fetched, error) {
+	if rule.spares(old) {
+		old.failed(time.Since(old.made))
+		return nil, err
+	}
+	if rule.ErrorStatus == nil {
+		return nil, err
+	}
+	status := rule.ErrorStatus(err)
+	if ttl := rule.ttl(status); status != http.StatusOK && ttl > 0 {
+		r := &representation{status: status, made: time.Now(), err: err, tags: rule.Tags, plain: &variant{}}
+		r.begin(rule, status, key, r.made)
+		got.representation = r
+		got.stored = c.keep(key, got.held, ttl, got.began)
+		return got, err
+	}
+	return nil, err
+}
+
+// spares reports whether an error of the handler leaves a stored answer alone, which can still be sent.
+func (r *Rule) spares(old held) bool {
+	if old.representation == nil {
+		return false
+	}
+	whileRevalidate, ifError := r.stale(old.status)
+	age := time.Since(old.made)
+	return age < old.freshFor(age)+max(whileRevalidate, ifError)
+}
+
+func (c *Cache) store(key string, rule *Rule, got *fetched, made cache.Moment) {
+	r := got.representation
+	whileRevalidate, ifError := rule.stale(r.status)
+	ttl := rule.ttl(r.status) + max(whileRevalidate, ifError)
+	r.begin(rule, r.status, key, r.made)
+	if got.stored = c.keep(key, got.held, ttl, got.began); !got.stored {
+		got.detail = "purged"
+		return
+	}
+	if shared := c.memory.Shared(); shared != nil {
+		shared.Set(key, r.marshal(), ttl, r.tags, made)
+	}
+}
+
+// keep stores a representation in memory and reports whether it did.
+func (c *Cache) keep(key string, h held, ttl time.Duration, began cache.Stamp) bool {
+	r := h.representation
+	r.grow = func(bytes int) { c.memory.Grow(key, r, bytes) }
+	return c.memory.Set(key, r, cache.Entry{TTL: ttl, Cost: r.cost(), Tags: r.tags, Made: began, Stale: h.purged})
+}
+
+// flight names the fetches of a key that may be shared: those since it was last purged.
+func (c *Cache) flight(key string, rule *Rule) string {
+	b := make([]byte, 8, 8+len(key))
+	binary.BigEndian.PutUint64(b, uint64(c.memory.Purged(key, rule.Tags)))
+	return string(append(b, key...))
+}
+
+func timeout(rule *Rule) time.Duration {
+	if rule.Timeout <= 0 {
+		return fetchTimeout
+	}
+	return rule.Timeout
+}
+
+// failed reports whether a fetch gave an error in the sense of RFC 5861, section 4.
+func failed(got *fetched, err error) bool {
+	if err != nil {
+		return true
+	}
+	switch got.status {
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
