@@ -26,11 +26,15 @@ type instance struct {
 
 func newInstance(t testing.TB, address string) *instance {
 	t.Helper()
+	return newInstanceOn(t, cache.RedisOptions{Addresses: []string{address}})
+}
+
+func newInstanceOn(t testing.TB, o cache.RedisOptions) *instance {
+	t.Helper()
 	m := newMemory(t, 64<<20)
 	i := &instance{Memory: m, Cache: m.Cache("p"), changes: make(chan error, 100)}
-	i.shared = cache.NewRedis(m, cache.RedisOptions{
-		Addresses: []string{address}, Prefix: prefix, MaxValue: 1 << 20, Changed: func(err error) { i.changes <- err },
-	})
+	o.Prefix, o.MaxValue, o.Changed = prefix, 1<<20, func(err error) { i.changes <- err }
+	i.shared = cache.NewRedis(m, o)
 	m.Share(i.shared)
 	t.Cleanup(func() { i.stop(t) })
 	return i

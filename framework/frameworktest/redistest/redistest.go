@@ -6,8 +6,9 @@ import (
 	"context"
 	"net"
 	"os/exec"
+	"slices"
 	"strconv"
-	"sync"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,17 +23,18 @@ type Server struct {
 
 	t       testing.TB
 	program string
+	args    []string
 	command *exec.Cmd
 }
 
-// Start starts a server, which is killed at the end of the test.
-func Start(t testing.TB) *Server {
+// Start starts a server, with further arguments, which is killed at the end of the test.
+func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Fatal("this test needs redis-server: apt-get install redis-server")
 	}
-	s := &Server{Port: freePort(t), t: t, program: program}
+	s := &Server{Port: freePort(t), t: t, program: program, args: args}
 	s.Client = redis.NewClient(&redis.Options{Addr: s.Address(), Protocol: 2, DisableIdentity: true})
 	t.Cleanup(func() {
 		_ = s.Client.Close()
@@ -42,34 +44,68 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
+// freePort returns a free port, below those from which the bus of a Cluster's node, 10,000 above it, would not be one.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		if port < 1<<16-10_000 {
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port")
+	return 0
 }
 
 // Address returns host and port.
 func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)) }
 
+// ReplicateFrom makes the server a read-only copy of another one.
+func (s *Server) ReplicateFrom(master *Server) {
+	s.t.Helper()
+	if err := s.Client.SlaveOf(context.Background(), "127.0.0.1", strconv.Itoa(master.Port)).Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.await("it replicates", func() bool {
+		info, _ := s.Client.Info(context.Background(), "replication").Result()
+		return strings.Contains(info, "master_link_status:up")
+	})
+}
+
+// Promote makes a replica a server of its own again.
+func (s *Server) Promote() {
+	s.t.Helper()
+	if err := s.Client.SlaveOf(context.Background(), "no", "one").Err(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// await waits until a condition holds, for thirty seconds at most.
+func (s *Server) await(what string, condition func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(30 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("redis-server at %s: %s: did not come about", s.Address(), what)
+		}
+	}
+}
+
 // Restart starts the server again, empty, and waits until it answers.
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.Kill()
-	s.command = exec.Command(s.program, "--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-		"--dir", s.t.TempDir(), "--loglevel", "warning")
+	// The first of the arguments may be a configuration file.
+	s.command = exec.Command(s.program, append(slices.Clone(s.args), "--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1",
+		"--save", "", "--appendonly", "no", "--dir", s.t.TempDir(), "--loglevel", "warning")...)
 	if err := s.command.Start(); err != nil {
 		s.t.Fatalf("start redis-server: %v", err)
 	}
-	for end := time.Now().Add(10 * time.Second); s.Client.Ping(context.Background()).Err() != nil; {
-		if time.Now().After(end) {
-			s.t.Fatal("redis-server does not answer")
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	s.await("it answers", func() bool { return s.Client.Ping(context.Background()).Err() == nil })
 }
 
 // Kill ends the server as a power cut would.
@@ -91,84 +127,5 @@ func (s *Server) signal(sig syscall.Signal) {
 	s.t.Helper()
 	if err := s.command.Process.Signal(sig); err != nil {
 		s.t.Fatal(err)
-	}
-}
-
-// Slow stands in front of a server and delays what it says.
-type Slow struct {
-	Address string
-
-	listener net.Listener
-	mu       sync.Mutex
-	delay    time.Duration
-	conns    []net.Conn
-	active   sync.WaitGroup
-}
-
-// StartSlow returns a way to the server that has no delay yet. It is closed at the end of the test.
-func (s *Server) StartSlow(t testing.TB) *Slow {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &Slow{Address: l.Addr().String(), listener: l}
-	p.active.Go(func() { p.accept(s.Address()) })
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.mu.Lock()
-		for _, c := range p.conns {
-			_ = c.Close()
-		}
-		p.mu.Unlock()
-		p.active.Wait()
-	})
-	return p
-}
-
-// SetDelay makes every piece of an answer wait for a time.
-func (p *Slow) SetDelay(d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.delay = d
-}
-
-func (p *Slow) accept(target string) {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		server, err := net.Dial("tcp", target)
-		if err != nil {
-			_ = client.Close()
-			continue
-		}
-		p.mu.Lock()
-		p.conns = append(p.conns, client, server)
-		p.mu.Unlock()
-		p.active.Go(func() { p.copy(server, client, false) })
-		p.active.Go(func() { p.copy(client, server, true) })
-	}
-}
-
-func (p *Slow) copy(to, from net.Conn, slow bool) {
-	defer to.Close()
-	defer from.Close()
-	b := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(b)
-		if err != nil {
-			return
-		}
-		if slow {
-			p.mu.Lock()
-			d := p.delay
-			p.mu.Unlock()
-			time.Sleep(d)
-		}
-		if _, err := to.Write(b[:n]); err != nil {
-			return
-		}
 	}
 }
