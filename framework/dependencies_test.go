@@ -26,7 +26,7 @@ var rules = []struct {
 	{
 		[]string{"framework/cache"},
 		[]string{"net/http", "github.com/gofiber/", "github.com/valyala/", module},
-		nil,
+		[]string{module + "framework/cache"},
 		"the layers know neither HTTP nor policies, so that anything can be stored in them",
 	},
 	{

@@ -37,30 +37,37 @@ func (m *Memory) Cache(namespace string) *Cache {
 
 // Get reads the value of a key into a pointer and reports whether there is one. A value that does not fit counts as absent.
 func (c *Cache) Get(ctx context.Context, key string, into any) bool {
+	_, ok := c.GetUntil(ctx, key, into)
+	return ok
+}
+
+// GetUntil reads as Get does and also returns when the value expires.
+func (c *Cache) GetUntil(ctx context.Context, key string, into any) (expires time.Time, ok bool) {
 	if stored, ok := c.memory.Get(c.prefix + key); ok {
-		return decode(stored.([]byte), into) == nil
+		v := stored.(*pluginValue)
+		return v.expires, decode(v.encoded, into) == nil
 	}
 	made, shared := c.memory.Now(), c.memory.Shared()
 	if shared == nil {
-		return false
+		return time.Time{}, false
 	}
 	found, ok := shared.Get(ctx, c.prefix+key)
 	if !ok || !found.Stale.IsZero() || decode(found.Value, into) != nil {
-		return false
+		return time.Time{}, false
 	}
 	c.fill(c.prefix+key, found, made)
-	return true
+	return found.Expires, true
 }
 
-// Set stores a value for a time. A ttl of 0 or less stores nothing. Other instances may go on reading the value that they hold; they
-// read this one after a Delete.
-func (c *Cache) Set(_ context.Context, key string, value any, ttl time.Duration) error {
+// Set stores a value for a time, with the tags that purge it. A ttl of 0 or less stores nothing. Other instances may go on reading
+// the value that they hold; they read this one after a Delete.
+func (c *Cache) Set(_ context.Context, key string, value any, ttl time.Duration, tags ...string) error {
 	made := c.now()
 	encoded, err := encode(value)
 	if err != nil {
 		return fmt.Errorf("store %s: %w", key, err)
 	}
-	c.store(c.prefix+key, encoded, ttl, made)
+	c.store(c.prefix+key, encoded, ttl, c.tags(tags), made)
 	return nil
 }
 
@@ -69,6 +76,21 @@ func (c *Cache) Set(_ context.Context, key string, value any, ttl time.Duration)
 func (c *Cache) Delete(ctx context.Context, key string) error {
 	_, err := c.memory.PurgeShared(ctx, Purge{Keys: []string{c.prefix + key}})
 	return err
+}
+
+// DeleteTags purges every key that was stored with one of the tags, as Delete does one.
+func (c *Cache) DeleteTags(ctx context.Context, tags ...string) error {
+	_, err := c.memory.PurgeShared(ctx, Purge{Tags: c.tags(tags)})
+	return err
+}
+
+// tags returns tags as they are stored: those of one namespace are not those of another.
+func (c *Cache) tags(tags []string) []string {
+	own := make([]string, len(tags))
+	for i, tag := range tags {
+		own[i] = c.prefix + tag
+	}
+	return own
 }
 
 // Flush purges all the keys of the namespace, as Delete does one.
@@ -88,36 +110,52 @@ type made struct {
 
 func (c *Cache) now() made { return made{c.memory.Now(), c.memory.Shared().Now()} }
 
-func (c *Cache) store(fullKey string, encoded []byte, ttl time.Duration, at made) {
-	if c.memory.Set(fullKey, encoded, Entry{TTL: ttl, Cost: cap(encoded), Made: at.here}) {
-		c.memory.Shared().Set(fullKey, encoded, ttl, nil, at.there)
+// pluginValue is what memory holds of a plugin's value.
+type pluginValue struct {
+	encoded []byte
+	expires time.Time
+}
+
+// pluginValueSize is what it occupies beside the encoded bytes.
+const pluginValueSize = 48
+
+func (c *Cache) store(fullKey string, encoded []byte, ttl time.Duration, tags []string, at made) {
+	if c.keep(fullKey, encoded, time.Now().Add(ttl), tags, at.here) {
+		c.memory.Shared().Set(fullKey, encoded, ttl, tags, at.there)
 	}
 }
 
 // fill keeps in memory what was found in the shared layer.
 func (c *Cache) fill(fullKey string, found Found, at Stamp) {
-	value := bytes.Clone(found.Value) // without the envelope round it
-	c.memory.Set(fullKey, value, Entry{TTL: time.Until(found.Expires), Cost: cap(value), Made: at})
+	c.keep(fullKey, bytes.Clone(found.Value), found.Expires, found.Tags, at) // without the envelope round it
+}
+
+func (c *Cache) keep(fullKey string, encoded []byte, expires time.Time, tags []string, at Stamp) bool {
+	return c.memory.Set(fullKey, &pluginValue{encoded, expires}, Entry{
+		TTL: time.Until(expires), Cost: cap(encoded) + pluginValueSize, Tags: tags, Made: at,
+	})
 }
 
 // Load returns the value of a key, or makes it with fn and stores it for a time; with a ttl of 0 or less it is not stored.
 //
-// Concurrent loads of one key run fn once, on one of the instances that share a layer, in a goroutine and under a context that holds the values of one caller's: it goes on
-// when they leave, for a minute at most. Each waits until its own ctx ends. An error of fn is everybody's and is not
+// Concurrent loads of one key run fn once, on one of the instances that share a layer, in a goroutine and under a context that
+// holds the values of one caller's: it goes on when they leave, for a minute at most. Each waits until its own ctx ends. An error of fn is everybody's and is not
 // stored; a panic becomes a *PanicError. A load that begins after a purge never gets what was made before it.
 func Load[T any](
 	ctx context.Context, c *Cache, key string, ttl time.Duration, fn func(context.Context) (T, error),
 ) (T, error) {
 	var value T
 	fullKey := c.prefix + key
-	if stored, ok := c.memory.Get(fullKey); ok && decode(stored.([]byte), &value) == nil {
+	if stored, ok := c.memory.Get(fullKey); ok && decode(stored.(*pluginValue).encoded, &value) == nil {
 		return value, nil
 	}
 	flight := string(binary.BigEndian.AppendUint64(nil, uint64(c.memory.Purged(fullKey, nil)))) + fullKey
 	encoded, _, err := c.memory.loads.Do(ctx, flight, loadTimeout, func(ctx context.Context) ([]byte, error) {
 		// Another load may have ended between the miss and the beginning of this one.
-		if stored, stale, ok := c.memory.Peek(fullKey); ok && stale.IsZero() && decode(stored.([]byte), new(T)) == nil {
-			return stored.([]byte), nil
+		if stored, stale, ok := c.memory.Peek(fullKey); ok && stale.IsZero() {
+			if encoded := stored.(*pluginValue).encoded; decode(encoded, new(T)) == nil {
+				return encoded, nil
+			}
 		}
 		made, shared := c.now(), c.memory.Shared()
 		var there []byte
@@ -144,7 +182,7 @@ func Load[T any](
 		}
 		encoded, err := encode(value)
 		if err == nil {
-			c.store(fullKey, encoded, ttl, made)
+			c.store(fullKey, encoded, ttl, nil, made)
 		}
 		return encoded, err
 	})
