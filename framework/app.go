@@ -82,6 +82,7 @@ type App struct {
 	streams   atomic.Int64 // streamed answers under way
 	abandoned atomic.Int64 // handlers that outlive their requests
 	server    *fasthttp.Server
+	lines     lineBudget // of the access log
 }
 
 // cacheName is the name of the response cache in Cache-Status (RFC 9211).
@@ -301,7 +302,7 @@ func (a *App) Listen() (net.Listener, error) {
 // an orderly stop, even when something had to be cut.
 func (a *App) Serve(ctx context.Context, l net.Listener) error {
 	served := make(chan error, 1)
-	go func() { served <- a.server.Serve(l) }()
+	go func() { served <- a.server.Serve(frontListener{l, a}) }()
 	select {
 	case err := <-served:
 		return errors.Join(err, a.Close())

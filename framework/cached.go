@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/innatural/chatbot/framework/encoding"
 	"github.com/innatural/chatbot/framework/httpcache"
@@ -21,6 +23,7 @@ const flightMargin = time.Second
 type routeCache struct {
 	rule   httpcache.Rule
 	inputs Inputs
+	sorted Inputs // as the key has them
 	view   view
 	host   bool
 	scope  string // of the policy and the data, once every plugin is built
@@ -37,6 +40,7 @@ func newRouteCache(rt *route) *routeCache {
 			Encoder: rt.encoder,
 		},
 		inputs: inputs,
+		sorted: keyOrder(inputs),
 		view:   view{inputs: inputs, undeclared: rt.metrics.UndeclaredReads.Inc},
 		host:   c.Host,
 	}
@@ -57,34 +61,48 @@ func inputsOf(c *policy.RouteCache) Inputs {
 	return Inputs{Query: c.Query, Headers: c.Headers, Cookies: c.Cookies}
 }
 
-// key is what the answer to a view of a request depends on.
-func (c *routeCache) key(r *Request, host string) *httpcache.Key {
-	k := &httpcache.Key{Scope: c.scope, Method: r.method, Path: r.path}
+// keyOrder returns inputs in the order of a key, with header names in lower case.
+func keyOrder(in Inputs) Inputs {
+	headers := make([]string, len(in.Headers))
+	for i, name := range in.Headers {
+		headers[i] = strings.ToLower(name)
+	}
+	slices.Sort(headers)
+	return Inputs{
+		Query: slices.Sorted(slices.Values(in.Query)), Headers: headers, Cookies: slices.Sorted(slices.Values(in.Cookies)),
+	}
+}
+
+// read puts into a key what a request holds of the route's inputs. The key's strings are parts of those that it is given.
+func (c *routeCache) read(k *httpcache.Key, host, path, query string, fields []field) {
+	*k = httpcache.Key{
+		Scope: c.scope, Method: http.MethodGet, Path: path,
+		Query: k.Query[:0], Headers: k.Headers[:0], Cookies: k.Cookies[:0],
+	}
 	if c.host {
 		k.Host = host
 	}
-	for _, name := range c.inputs.Query {
-		if values := queryValues(r.query, name); values != nil {
-			k.Query = append(k.Query, httpcache.Input{Name: name, Values: values})
+	for _, name := range c.sorted.Query {
+		for rest := query; rest != ""; {
+			var value string
+			if value, rest = nextQuery(rest, name); rest == notFound {
+				break
+			}
+			k.Query = append(k.Query, httpcache.Input{Name: name, Value: value})
 		}
 	}
-	for _, name := range c.inputs.Headers {
-		in := httpcache.Input{Name: name}
-		for _, f := range r.headers {
+	for _, name := range c.sorted.Headers {
+		for _, f := range fields {
 			if strings.EqualFold(f.name, name) {
-				in.Values = append(in.Values, f.value)
+				k.Headers = append(k.Headers, httpcache.Input{Name: name, Value: f.value})
 			}
 		}
-		if in.Values != nil {
-			k.Headers = append(k.Headers, in)
+	}
+	for _, name := range c.sorted.Cookies {
+		if value, ok := cookie(fields, name); ok {
+			k.Cookies = append(k.Cookies, httpcache.Input{Name: name, Value: value})
 		}
 	}
-	for _, name := range c.inputs.Cookies {
-		if value, ok := r.cookie(name); ok {
-			k.Cookies = append(k.Cookies, httpcache.Input{Name: name, Values: []string{value}})
-		}
-	}
-	return k
 }
 
 // CacheKey returns the key under which the answer to a request would be stored, in a form for people, or "" when the route
@@ -93,8 +111,10 @@ func CacheKey(r *policy.Route, req *Request) string {
 	if r.Cache == nil || r.Cache.TTL <= 0 {
 		return ""
 	}
-	c := routeCache{inputs: inputsOf(r.Cache), host: r.Cache.Host}
-	return c.key(req, req.Header("Host")).Readable()
+	c := routeCache{sorted: keyOrder(inputsOf(r.Cache)), host: r.Cache.Host}
+	var k httpcache.Key
+	c.read(&k, req.Header("Host"), req.path, req.query, req.headers)
+	return k.Readable()
 }
 
 // cached answers from the cache, or with what the handler makes for everybody who waits for the same key.
@@ -103,13 +123,15 @@ func (x *exchange) cached() (*Response, error) {
 	if c == nil || x.method != http.MethodGet && x.method != http.MethodHead {
 		return nil, nil
 	}
-	view := x.view(c)
-	key := c.key(&view, string(x.http.Host())).String()
+	fields := x.fields(c)
+	var k httpcache.Key
+	c.read(&k, string(x.http.Host()), x.path, x.query, fields)
+	key := k.String()
 	conditions := x.conditions()
 	if hit, ok := x.app().responses.Hit(key, &c.rule, &conditions); ok {
 		return x.stored(&hit)
 	}
-	return x.shared(c, key, view, conditions)
+	return x.shared(c, key, x.view(c, fields), conditions)
 }
 
 // shared answers with what one fetch makes for all who ask for the key, or with what is stale.
@@ -190,21 +212,37 @@ func (c *call) collect(first []byte, s *Stream, deadline time.Time) ([]byte, err
 	}
 }
 
+// fields returns the request's fields when the route has inputs among them. They share the server's buffer.
+func (x *exchange) fields(c *routeCache) []field {
+	if len(c.inputs.Headers)+len(c.inputs.Cookies) == 0 {
+		return nil
+	}
+	var fields []field
+	for name, value := range x.http.Request.Header.All() {
+		fields = append(fields, field{viewOf(name), viewOf(value)})
+	}
+	return fields
+}
+
+// viewOf returns bytes as a string that is good for as long as they do not change.
+func viewOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
 // view copies what a handler of a cached route may read: the declared inputs and nothing else.
-func (x *exchange) view(c *routeCache) Request {
-	h := &x.http.Request.Header
+func (x *exchange) view(c *routeCache, fields []field) Request {
 	v := Request{method: http.MethodGet, path: x.path, params: x.params, view: &c.view}
 	if x.query != "" {
 		v.query = declaredQuery(x.query, c.inputs.Query)
 	}
 	for _, name := range c.inputs.Headers {
-		for _, value := range h.PeekAll(name) {
-			v.headers = append(v.headers, field{name, string(value)})
+		for _, f := range fields {
+			if strings.EqualFold(f.name, name) {
+				v.headers = append(v.headers, field{name, strings.Clone(f.value)})
+			}
 		}
 	}
 	for _, name := range c.inputs.Cookies {
-		if value := h.Cookie(name); value != nil {
-			v.headers = append(v.headers, field{"Cookie", name + "=" + string(value)})
+		if value, ok := cookie(fields, name); ok {
+			v.headers = append(v.headers, field{"Cookie", name + "=" + value})
 		}
 	}
 	return v

@@ -6,8 +6,9 @@
 // running generation; a reload builds a whole new one, swaps it in, lets the old one drain and closes it, and when anything
 // fails to build nothing changes.
 //
-// The way of a request is the list in pipeline.go, which `explain` prints. Three things in it differ from what one might expect:
+// The way of a request is the list in pipeline.go, which `explain` prints. Four things in it differ from what one might expect:
 //
+//   - A hit leaves before the server's parser: see front.go. What passes the front takes the whole way.
 //   - The policy's own tree chooses the route, not Fiber's router, which takes the server's requests and hands all of them on.
 //     The tree is what explains and checks a policy too, and its cost does not grow with the number of routes.
 //   - A handler runs on a goroutine of its own, and the goroutine of the connection waits for it: no longer than the route's

@@ -113,17 +113,8 @@ func (x *exchange) finish(response *Response, err error) {
 	passedOn := rt.info.Gateway && err == nil // it is another server's answer
 	switch {
 	case x.result.Status != 0:
-		x.writeResult(&x.result)
-		good := x.result.Status < http.StatusBadRequest // a preset is for what was asked for, not for why it is not there
-		switch {
-		case good && rt.cacheControl != "":
-			header.Set(fasthttp.HeaderCacheControl, rt.cacheControl)
-		case passedOn || len(header.Peek(fasthttp.HeaderCacheControl)) > 0:
-		case good:
-			header.Set(fasthttp.HeaderCacheControl, "no-cache")
-		default:
-			header.Set(fasthttp.HeaderCacheControl, "no-store")
-		}
+		x.writeFields(x.result.Status, rt.fixed(x.result.Status, x.result.Header()))
+		x.http.Response.SetBodyRaw(x.result.Body)
 	case x.stream != nil:
 		x.writeAsIs(response)
 	case passedOn:
@@ -135,8 +126,15 @@ func (x *exchange) finish(response *Response, err error) {
 			header.Add(name, value)
 		}
 	}
-	for _, f := range rt.headers {
-		header.Set(f.name, f.value)
+	if x.result.Status == 0 {
+		for _, f := range rt.headers {
+			header.Set(f.name, f.value)
+		}
+		if !passedOn {
+			for _, f := range always {
+				header.Set(f.name, f.value)
+			}
+		}
 	}
 	if len(rt.cors.policy.Origins) > 0 {
 		rt.cors.set(header, string(x.http.Request.Header.Peek(fasthttp.HeaderOrigin)))
@@ -152,8 +150,6 @@ func (x *exchange) finish(response *Response, err error) {
 		setAbsent(header, "X-Response-Time", took)
 	} else {
 		header.Set("X-Request-Id", x.about.ID)
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("X-DNS-Prefetch-Control", "on")
 		header.SetBytesV("X-Response-Time", took)
 	}
 	if x.unread {
@@ -231,7 +227,11 @@ func (x *exchange) writeUncached(r *Response) {
 	h.Set("Cache-Control", control)
 	conditions := x.conditions()
 	result := httpcache.Finish(&conditions, &httpcache.Response{Status: r.Status, Header: h, Body: r.Body}, rt.encoder)
-	x.writeResult(&result)
+	x.http.SetStatusCode(result.Status)
+	for name, value := range result.Header() {
+		x.http.Response.Header.Add(name, value)
+	}
+	x.http.Response.SetBodyRaw(result.Body)
 }
 
 // writeAsIs writes the status and the header of a response.
@@ -259,18 +259,16 @@ func setAbsent(h *fasthttp.ResponseHeader, name string, value []byte) {
 	}
 }
 
-func (x *exchange) writeResult(r *httpcache.Result) {
+// writeFields writes the status and the fields of an answer that the cache has prepared.
+func (x *exchange) writeFields(status int, fields []field) {
 	header := &x.http.Response.Header
-	for name, value := range r.Header() {
-		if name == fasthttp.HeaderDate && x.route.info.Gateway {
-			x.app().dates.set(header, value)
+	x.http.SetStatusCode(status)
+	for _, f := range fields {
+		if f.name == fasthttp.HeaderDate && x.route.info.Gateway {
+			x.app().dates.set(header, f.value)
 		}
+		header.Add(f.name, f.value)
 	}
-	x.http.SetStatusCode(r.Status)
-	for name, value := range r.Header() {
-		header.Add(name, value)
-	}
-	x.http.Response.SetBodyRaw(r.Body)
 }
 
 // done counts and logs the request.
@@ -292,5 +290,7 @@ const statusClientGone = 499
 
 // appendMilliseconds writes a duration as the contract's header has it: 12.34ms.
 func appendMilliseconds(b []byte, d time.Duration) []byte {
-	return append(strconv.AppendFloat(b, float64(d)/float64(time.Millisecond), 'f', 2, 64), "ms"...)
+	hundredths := int64((max(d, 0) + 5*time.Microsecond) / (10 * time.Microsecond))
+	b = strconv.AppendInt(b, hundredths/100, 10)
+	return append(b, '.', byte('0'+hundredths/10%10), byte('0'+hundredths%10), 'm', 's')
 }

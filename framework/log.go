@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/innatural/chatbot/framework/telemetry"
@@ -11,13 +12,51 @@ import (
 
 // log leaves the lines of a request: what went wrong, that it was slow, and that it was.
 func (x *exchange) log(bytes int, err error) {
-	rt, g, status, elapsed := x.route, x.route.gen, x.status, time.Since(x.start)
+	rt, elapsed := x.route, time.Since(x.start)
 	slow := x.stream == nil && elapsed > rt.policy.Slow.D()
-	access := g.policy.Log.Access
-	sampled := access.Enabled && (status >= 400 || slow || telemetry.Sampled(x.about.ID, access.Sample))
-	if !sampled && !slow && err == nil {
-		return
+	sampled := x.status >= 400 || slow
+	if access := &rt.gen.policy.Log.Access; !access.Enabled {
+		sampled = false
+	} else if !sampled {
+		sampled = rt.gen.samples(x.about.ID, x.start)
 	}
+	if sampled || slow || err != nil {
+		x.lines(bytes, err, elapsed, slow, sampled)
+	}
+}
+
+// samples says whether a successful request leaves a line in the access log.
+func (g *generation) samples(id string, start time.Time) bool {
+	access := &g.policy.Log.Access
+	if !access.Enabled || !telemetry.Sampled(id, access.Sample) {
+		return false
+	}
+	ok, before := g.app.lines.take(start, int64(access.MaxPerSecond))
+	if before > 0 {
+		g.log.Info("Requests left out of the access log", "count", before, "max_per_second", access.MaxPerSecond)
+	}
+	return ok
+}
+
+// lineBudget bounds the access lines of each second: a log that costs more than what it tells of would be the service's limit.
+type lineBudget struct{ second, lines, left atomic.Int64 }
+
+// take takes a line from the budget of a moment's second. With the first one of a second it says how many were refused before.
+func (b *lineBudget) take(now time.Time, most int64) (ok bool, before int64) {
+	second := now.Unix()
+	if was := b.second.Load(); was != second && b.second.CompareAndSwap(was, second) {
+		b.lines.Store(0)
+		before = b.left.Swap(0)
+	}
+	if b.lines.Load() >= most || b.lines.Add(1) > most {
+		b.left.Add(1)
+		return false, before
+	}
+	return true, before
+}
+
+func (x *exchange) lines(bytes int, err error, elapsed time.Duration, slow, sampled bool) {
+	rt, g, status := x.route, x.route.gen, x.status
 	ctx, method, path := x.context(), x.method, x.path
 	if status >= http.StatusInternalServerError && err != nil {
 		var e *Error

@@ -27,7 +27,7 @@ var pipeline = []stage{
 
 // Stages names the steps of a request's way, in order.
 func Stages() []string {
-	names := []string{"route", "identify"}
+	names := []string{"front", "route", "identify"}
 	for _, s := range pipeline {
 		names = append(names, s.name)
 	}
@@ -135,7 +135,8 @@ func (x *exchange) handle() (*Response, error) {
 
 // limitHeaders tells the client where it stands.
 func limitHeaders(h *fasthttp.ResponseHeader, d limit.Decision) {
-	for _, f := range d.Headers() {
-		h.Set(f.Name, f.Value)
+	var space [64]byte
+	for i := range limit.Fields {
+		h.SetBytesV(d.AppendField(space[:0], i))
 	}
 }

@@ -160,12 +160,12 @@ func (r *Request) Cookie(name string) string {
 	if !r.mayRead("cookie", name, func(i Inputs) []string { return i.Cookies }) {
 		return ""
 	}
-	value, _ := r.cookie(name)
+	value, _ := cookie(r.headers, name)
 	return value
 }
 
-func (r *Request) cookie(name string) (value string, ok bool) {
-	for _, f := range r.headers {
+func cookie(fields []field, name string) (value string, ok bool) {
+	for _, f := range fields {
 		if !strings.EqualFold(f.name, "Cookie") {
 			continue
 		}

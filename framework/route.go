@@ -37,6 +37,7 @@ type route struct {
 	inFlight     *limit.InFlight
 	encoder      *encoding.Encoder // nil compresses nothing
 	cache        *routeCache       // nil is never cached
+	front        bool              // hits are answered before routing
 	outcomes     map[httpcache.Outcome]prometheus.Counter
 }
 
@@ -93,6 +94,7 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 	}
 	if p.Cache != nil && p.Cache.TTL > 0 {
 		rt.cache = newRouteCache(rt)
+		rt.front = len(p.CORS.Origins) == 0 // where they depend on nothing that the front does not look at
 		answers := g.app.metrics.Counter(telemetry.CacheResponses, telemetry.CacheResponsesHelp,
 			telemetry.LabelRoute, telemetry.LabelResult)
 		rt.outcomes = map[httpcache.Outcome]prometheus.Counter{}

@@ -38,6 +38,7 @@ func (a *App) newServer(p *policy.Policy) *fasthttp.Server {
 		Handler:                      a.front(),
 		ErrorHandler:                 a.malformed,
 		ExpectHandler:                a.expected,
+		ConnState:                    turned,
 		ReadBufferSize:               int(p.Server.HeaderLimit),
 		MaxRequestBodySize:           int(p.Server.BodyLimit),
 		ReadTimeout:                  p.Server.ReadTimeout.D(),

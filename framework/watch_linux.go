@@ -1,7 +1,6 @@
 package framework
 
 import (
-	"crypto/tls"
 	"net"
 	"syscall"
 	"time"
@@ -15,8 +14,12 @@ import (
 // kernel for POLLRDHUP, which is set also while pipelined or TLS bytes wait to be read. A client that closes only its
 // sending side counts as gone.
 func watch(conn net.Conn, gone func()) (stop func()) {
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
+	for { // through the front and TLS
+		outer, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		conn = outer.NetConn()
 	}
 	sc, ok := conn.(syscall.Conn)
 	if !ok {

@@ -72,6 +72,7 @@ type Result struct {
 	Outcome Outcome // empty for an answer that Finish made
 
 	fields []field
+	form   *form // that fields are of; nil when they are this request's alone
 	more   [4]field
 	n      int // of more
 }

@@ -27,7 +27,7 @@ func TestJunkDoesNotPushOutWhatIsUsed(t *testing.T) {
 	}()
 	rule := httpcache.Rule{TTL: 1 << 40, MaxEntry: 1 << 20, Encoder: encoder(t)}
 	ask := func(value string) httpcache.Outcome {
-		key := httpcache.Key{Method: http.MethodGet, Path: "/api/products", Query: []httpcache.Input{{Name: "q", Values: []string{value}}}}
+		key := httpcache.Key{Method: http.MethodGet, Path: "/api/products", Query: []httpcache.Input{{Name: "q", Value: value}}}
 		res, err := c.Do(t.Context(), key.String(), &rule, &httpcache.Request{Method: http.MethodGet},
 			func(context.Context) (*httpcache.Response, error) {
 				return answer(http.StatusOK), nil

@@ -6,12 +6,9 @@ import (
 	"strings"
 )
 
-// Input is a declared input of a cached route and what the request holds of it. Nil values are absent, which is another
-// input than present and empty.
-type Input struct {
-	Name   string
-	Values []string
-}
+// Input is a declared input of a cached route as the request has it: a name with several values is several inputs, one that is
+// absent is none, which is another key than that of an empty value.
+type Input struct{ Name, Value string }
 
 // Key is what an answer depends on: the method, the path, the host if asked, and the declared inputs. Header names and the
 // host are compared without regard to case, inputs in the order of their names.
@@ -30,12 +27,14 @@ type Key struct {
 //	GET@shop.example /api/products?language=fr&tag=a&tag=b h:accept-language=fr c:currency=MAD
 //
 // What could be taken for a separator is percent-encoded, so two different keys never have the same string.
-func (k *Key) String() string {
-	b := make([]byte, 0, 128)
+func (k *Key) String() string { return string(k.Append(make([]byte, 0, 128))) }
+
+// Append appends what String returns to b. It does not allocate when b has room and the inputs are in order.
+func (k *Key) Append(b []byte) []byte {
 	if k.Scope != "" {
 		b = append(appendEscaped(b, k.Scope), ' ')
 	}
-	return string(k.append(b, false))
+	return k.append(b, false)
 }
 
 // Readable returns the key for people: as String does, without the scope and with the values of cookies and credentials hidden.
@@ -53,34 +52,30 @@ func (k *Key) append(b []byte, hide bool) []byte {
 	b = appendEscaped(b, k.Path)
 	separator := "?"
 	for _, in := range sorted(k.Query) {
-		b = appendInput(b, &separator, "&", in.Name, in.Values, false)
+		b = appendInput(b, &separator, "&", in, false)
 	}
 	separator = " h:"
 	for _, in := range sortedFold(k.Headers) {
 		credential := in.Name == "cookie" || strings.HasSuffix(in.Name, "authorization")
-		b = appendInput(b, &separator, " h:", in.Name, in.Values, hide && credential)
+		b = appendInput(b, &separator, " h:", in, hide && credential)
 	}
 	separator = " c:"
 	for _, in := range sorted(k.Cookies) {
-		b = appendInput(b, &separator, " c:", in.Name, in.Values, hide)
+		b = appendInput(b, &separator, " c:", in, hide)
 	}
 	return b
 }
 
-// appendInput appends every value of an input, each with its name, and the separator before it; next is the one that follows.
-func appendInput(b []byte, separator *string, next, name string, values []string, hide bool) []byte {
-	for _, value := range values {
-		b = append(b, *separator...)
-		*separator = next
-		b = appendEscaped(b, name)
-		b = append(b, '=')
-		if hide {
-			b = append(b, "••••"...)
-		} else {
-			b = appendEscaped(b, value)
-		}
+// appendInput appends an input and the separator before it; next is the one that follows.
+func appendInput(b []byte, separator *string, next string, in Input, hide bool) []byte {
+	b = append(b, *separator...)
+	*separator = next
+	b = appendEscaped(b, in.Name)
+	b = append(b, '=')
+	if hide {
+		return append(b, "••••"...)
 	}
-	return b
+	return appendEscaped(b, in.Value)
 }
 
 // sorted returns the inputs by name. Inputs of the same name stay in their order.

@@ -23,20 +23,20 @@ func TestKey(t *testing.T) {
 		{key: httpcache.Key{Method: "GET", Host: "Shop.Example", Path: "/"}, want: "GET@shop.example /"},
 		{key: httpcache.Key{
 			Method: "GET", Path: "/p", Query: []httpcache.Input{
-				{"tag", []string{"b", "a"}}, {"language", []string{"fr"}}, {"absent", nil}, {"empty", []string{""}},
+				{"tag", "b"}, {"tag", "a"}, {"language", "fr"}, {"empty", ""},
 			},
 		}, want: "GET@ /p?empty=&language=fr&tag=b&tag=a"},
 		{
 			key: httpcache.Key{
 				Method: "GET", Path: "/p",
-				Headers: []httpcache.Input{{"X-Tenant", []string{"1"}}, {"Authorization", []string{"Bearer x"}}, {"Cookie", []string{"a"}}},
-				Cookies: []httpcache.Input{{"session", []string{"s"}}},
+				Headers: []httpcache.Input{{"X-Tenant", "1"}, {"Authorization", "Bearer x"}, {"Cookie", "a"}},
+				Cookies: []httpcache.Input{{"session", "s"}},
 			},
 			want:     "GET@ /p h:authorization=Bearer%20x h:cookie=a h:x-tenant=1 c:session=s",
 			readable: "GET@ /p h:authorization=•••• h:cookie=•••• h:x-tenant=1 c:session=••••",
 		},
 		{
-			key:  httpcache.Key{Method: "GET", Path: "/a?b=c d%", Query: []httpcache.Input{{"q&", []string{"زيت=1\n"}}}},
+			key:  httpcache.Key{Method: "GET", Path: "/a?b=c d%", Query: []httpcache.Input{{"q&", "زيت=1\n"}}},
 			want: "GET@ /a%3Fb%3Dc%20d%25?q%26=زيت%3D1%0A",
 		},
 	} {
@@ -54,8 +54,8 @@ func TestKey(t *testing.T) {
 
 func TestKeyLeavesItsInputsAlone(t *testing.T) {
 	key := httpcache.Key{
-		Query:   []httpcache.Input{{"b", []string{"1"}}, {"a", []string{"2"}}},
-		Headers: []httpcache.Input{{"B", []string{"1"}}, {"A", []string{"2"}}},
+		Query:   []httpcache.Input{{"b", "1"}, {"a", "2"}},
+		Headers: []httpcache.Input{{"B", "1"}, {"A", "2"}},
 	}
 	_ = key.String()
 	if key.Query[0].Name != "b" || key.Headers[0].Name != "B" {
@@ -69,14 +69,14 @@ func FuzzKeyIsInjective(f *testing.F) {
 		{Method: "GET", Path: "/"},
 		{Method: "GET", Host: "\xffK\u212a", Path: "/\xfe"},
 		{Method: "HEAD", Host: "h", Path: "/a b?c=d&e h:f=g c:i=j"},
-		{Path: "", Query: []httpcache.Input{{"", []string{"", ""}}, {"a=b", nil}, {"a", []string{"b=c&d"}}}},
+		{Path: "", Query: []httpcache.Input{{"", ""}, {"", ""}, {"a=b", ""}, {"a", "b=c&d"}}},
 		{
-			Path: "/", Headers: []httpcache.Input{{"x", []string{"1 h:y=2"}}, {"Y", []string{"c:z=3"}}},
-			Cookies: []httpcache.Input{{"%41", []string{"%"}}},
+			Path: "/", Headers: []httpcache.Input{{"x", "1 h:y=2"}, {"Y", "c:z=3"}},
+			Cookies: []httpcache.Input{{"%41", "%"}},
 		},
 		{
-			Path: "/", Query: []httpcache.Input{{"q", []string{"1 c:a=2"}}},
-			Cookies: []httpcache.Input{{"a", []string{"2"}}, {"@", []string{"\x00\xff"}}},
+			Path: "/", Query: []httpcache.Input{{"q", "1 c:a=2"}},
+			Cookies: []httpcache.Input{{"a", "2"}, {"@", "\x00\xff"}},
 		},
 	} {
 		b, err := json.Marshal([3][]httpcache.Input{key.Query, key.Headers, key.Cookies})
@@ -104,16 +104,14 @@ func FuzzKeyIsInjective(f *testing.F) {
 	})
 }
 
-// pairs returns inputs as a key compares them: by name, one for each value, the absent left out.
+// pairs returns inputs as a key compares them: by name.
 func pairs(inputs []httpcache.Input, fold bool) []httpcache.Input {
 	var list []httpcache.Input
 	for _, in := range inputs {
 		if fold {
 			in.Name = lower(in.Name)
 		}
-		for _, value := range in.Values {
-			list = append(list, httpcache.Input{Name: in.Name, Values: []string{value}})
-		}
+		list = append(list, in)
 	}
 	slices.SortStableFunc(list, func(a, b httpcache.Input) int { return cmp.Compare(a.Name, b.Name) })
 	return list
@@ -141,7 +139,7 @@ func parse(t *testing.T, s string) httpcache.Key {
 	}
 	pair := func(s string) httpcache.Input {
 		name, value, _ := strings.Cut(s, "=")
-		return httpcache.Input{Name: unescape(name), Values: []string{unescape(value)}}
+		return httpcache.Input{Name: unescape(name), Value: unescape(value)}
 	}
 	parts := strings.Split(s, " ")
 	method, host, _ := strings.Cut(parts[0], "@")
@@ -165,7 +163,7 @@ func parse(t *testing.T, s string) httpcache.Key {
 func BenchmarkKey(b *testing.B) {
 	key := httpcache.Key{
 		Method: "GET", Path: "/api/products",
-		Query: []httpcache.Input{{"language", []string{"fr"}}, {"limit", []string{"10"}}},
+		Query: []httpcache.Input{{"language", "fr"}, {"limit", "10"}},
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -36,12 +36,19 @@ type representation struct {
 	moment atomic.Pointer[moment]
 }
 
-// variant is the body in one content coding, with the fields of a 200 and those of a 304.
+// variant is the body in one content coding, and the forms of answering with it: whole, or as a 304.
 type variant struct {
 	body        []byte
 	etag        string
-	full        []field
-	notModified []field
+	full        form
+	notModified form
+}
+
+// form is one way of answering with a variant. Its head is what a server sends before the body, as far as each sending has it
+// alike: made when it is first needed, by who knows what else belongs to it.
+type form struct {
+	fields []field
+	head   atomic.Pointer[[]byte]
 }
 
 // moment is what the fields of a hit say during one second.
@@ -82,11 +89,12 @@ func newRepresentation(resp *Response, made time.Time) *representation {
 }
 
 func newVariant(body []byte, fields []field, etag string) *variant {
-	v := &variant{body: body, etag: etag, full: slices.Clip(fields)}
+	v := &variant{body: body, etag: etag}
 	if etag != "" {
-		v.full = append(v.full, field{"ETag", etag})
-		v.notModified = notModifiedFields(v.full)
+		fields = append(slices.Clip(fields), field{"ETag", etag})
+		v.notModified.fields = notModifiedFields(fields)
 	}
+	v.full.fields = fields
 	return v
 }
 
@@ -131,26 +139,31 @@ func (r *representation) answer(req *Request, e *encoding.Encoder) Result {
 			etag := encodedETag(r.etag, coding)
 			if conditional && req.IfNoneMatch != "" && matchesAny(req.IfNoneMatch, etag) {
 				// Who has this tag has had the variant: no need to make it to say so.
-				return Result{Status: http.StatusNotModified, fields: withETag(r.plain.notModified, etag)}
+				return Result{Status: http.StatusNotModified, fields: withETag(r.plain.notModified.fields, etag)}
 			}
 			v = r.encode(coding, etag, e)
 		}
 	}
-	res := Result{Status: r.status, Body: v.body, fields: v.full}
+	res := Result{Status: r.status, Body: v.body, fields: v.full.fields, form: &v.full}
 	if !conditional {
 		return res
 	}
 	if req.IfNoneMatch != "" {
 		if matchesAny(req.IfNoneMatch, v.etag) {
-			return Result{Status: http.StatusNotModified, fields: v.notModified}
+			return v.unchanged()
 		}
 	} else if req.IfModifiedSince != "" && notModifiedSince(req.IfModifiedSince, r.lastModified) {
-		return Result{Status: http.StatusNotModified, fields: v.notModified}
+		return v.unchanged()
 	}
 	if part {
 		r.cut(&res, req.Range)
 	}
 	return res
+}
+
+// unchanged answers that the client has the variant.
+func (v *variant) unchanged() Result {
+	return Result{Status: http.StatusNotModified, fields: v.notModified.fields, form: &v.notModified}
 }
 
 // cut makes a 206 or a 416 of a 200 (RFC 9110, sections 15.3.7 and 15.5.17).
@@ -159,12 +172,12 @@ func (r *representation) cut(res *Result, spec string) {
 	start, end, kind := parseRange(spec, size)
 	switch kind {
 	case rangeSatisfiable:
-		res.Status = http.StatusPartialContent
+		res.Status, res.form = http.StatusPartialContent, nil
 		res.Body = res.Body[start:end:end]
 		res.add("Content-Range", "bytes "+strconv.Itoa(start)+"-"+strconv.Itoa(end-1)+"/"+strconv.Itoa(size))
 	case rangeUnsatisfiable:
 		res.Status = http.StatusRequestedRangeNotSatisfiable
-		res.Body, res.fields = nil, nil
+		res.Body, res.fields, res.form = nil, nil, nil
 		res.add("Content-Range", "bytes */"+strconv.Itoa(size))
 	}
 }
@@ -179,8 +192,9 @@ func (r *representation) encode(coding, etag string, e *encoding.Encoder) *varia
 	}
 	v := r.plain
 	if body, ok := e.Encode(coding, r.plain.body); ok {
-		fields := append(withETag(r.plain.full, etag), field{"Content-Encoding", coding})
-		v = &variant{body: body, etag: etag, full: fields, notModified: withETag(r.plain.notModified, etag)}
+		v = &variant{body: body, etag: etag}
+		v.full.fields = append(withETag(r.plain.full.fields, etag), field{"Content-Encoding", coding})
+		v.notModified.fields = withETag(r.plain.notModified.fields, etag)
 		if r.grow != nil {
 			r.grow(v.cost())
 		}
@@ -225,7 +239,7 @@ const (
 // cost returns the bytes that the representation occupies.
 func (r *representation) cost() int {
 	n := representationBytes + r.plain.cost()
-	for _, f := range r.plain.full {
+	for _, f := range r.plain.full.fields {
 		n += len(f.name) + len(f.value)
 	}
 	return n
@@ -233,7 +247,7 @@ func (r *representation) cost() int {
 
 // cost returns the bytes that the variant occupies, without the strings that it shares.
 func (v *variant) cost() int {
-	return cap(v.body) + fieldBytes*(cap(v.full)+cap(v.notModified)+2)
+	return cap(v.body) + fieldBytes*(cap(v.full.fields)+cap(v.notModified.fields)+3)
 }
 
 // compact returns b without more spare capacity than an eighth.

@@ -11,7 +11,7 @@ import (
 // marshal returns what the shared layer keeps of a representation: the identity body and what newRepresentation made of the
 // response. Variants are made again where they are asked for.
 func (r *representation) marshal() []byte {
-	fields := r.plain.full
+	fields := r.plain.full.fields
 	if r.etag != "" {
 		fields = fields[:len(fields)-1] // newVariant adds the ETag again
 	}

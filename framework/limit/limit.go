@@ -157,23 +157,34 @@ func (l *Limiter) hash(client netip.Addr) uint64 {
 	return max(1, maphash.Bytes(l.seed, address[:]))
 }
 
-// A Header is a name and a value.
-type Header struct{ Name, Value string }
+// fieldNames are RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11), and the three fields of that draft's sixth
+// version for older clients.
+var fieldNames = [...]string{"RateLimit", "RateLimit-Policy", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
 
-// Headers tells the client where it stands: RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11), and the
-// three fields of that draft's sixth version for older clients.
-func (d Decision) Headers() []Header {
-	remaining := strconv.Itoa(d.Remaining)
-	return []Header{
-		{"RateLimit", `"default";r=` + remaining + ";t=" + seconds(d.Next)},
-		{"RateLimit-Policy", d.policy},
-		{"RateLimit-Limit", strconv.Itoa(d.Limit)},
-		{"RateLimit-Remaining", remaining},
-		{"RateLimit-Reset", seconds(d.Reset)},
+// Fields is how many header fields tell a client where it stands.
+const Fields = len(fieldNames)
+
+// AppendField returns the name of the i-th field that tells the client where it stands, and its value, appended to b.
+func (d Decision) AppendField(b []byte, i int) (name string, value []byte) {
+	switch i {
+	case 0:
+		b = strconv.AppendInt(append(b, `"default";r=`...), int64(d.Remaining), 10)
+		b = appendSeconds(append(b, ";t="...), d.Next)
+	case 1:
+		b = append(b, d.policy...)
+	case 2:
+		b = strconv.AppendInt(b, int64(d.Limit), 10)
+	case 3:
+		b = strconv.AppendInt(b, int64(d.Remaining), 10)
+	case 4:
+		b = appendSeconds(b, d.Reset)
 	}
+	return fieldNames[i], b
 }
 
 // seconds writes a time span in whole seconds, rounded up, so that whoever waits that long does not come too early.
-func seconds(d time.Duration) string {
-	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+func seconds(d time.Duration) string { return string(appendSeconds(nil, d)) }
+
+func appendSeconds(b []byte, d time.Duration) []byte {
+	return strconv.AppendInt(b, int64((d+time.Second-1)/time.Second), 10)
 }

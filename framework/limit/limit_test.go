@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -50,16 +51,23 @@ func TestQuotaIsSpentAndComesBackEvenly(t *testing.T) {
 	})
 }
 
-func TestHeaders(t *testing.T) {
+func TestFields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := limit.New(100, 90*time.Second)
 		l.Allow(alice)
 		time.Sleep(100 * time.Millisecond)
-		got := fmt.Sprint(l.Allow(alice).Headers())
-		want := `[{RateLimit "default";r=98;t=1} {RateLimit-Policy "default";q=100;w=90} ` +
-			`{RateLimit-Limit 100} {RateLimit-Remaining 98} {RateLimit-Reset 2}]`
-		if got != want {
-			t.Errorf("got  %s\nwant %s", got, want)
+		d := l.Allow(alice)
+		var got []string
+		for i := range limit.Fields {
+			name, value := d.AppendField(nil, i)
+			got = append(got, name+": "+string(value))
+		}
+		want := []string{
+			`RateLimit: "default";r=98;t=1`, `RateLimit-Policy: "default";q=100;w=90`, "RateLimit-Limit: 100",
+			"RateLimit-Remaining: 98", "RateLimit-Reset: 2",
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got  %q\nwant %q", got, want)
 		}
 	})
 }
@@ -288,10 +296,13 @@ func BenchmarkAllowParallel(b *testing.B) {
 	})
 }
 
-func BenchmarkHeaders(b *testing.B) {
+func BenchmarkFields(b *testing.B) {
 	d := limit.New(100, time.Minute).Allow(alice)
+	var space [64]byte
 	b.ReportAllocs()
 	for b.Loop() {
-		d.Headers()
+		for i := range limit.Fields {
+			d.AppendField(space[:0], i)
+		}
 	}
 }

@@ -34,18 +34,30 @@ const (
 // without the query). A GET route serves HEAD too; a pattern that ends in /* also serves the path without that slash. It
 // costs the depth of the path rather than the number of routes, and may be called concurrently.
 func (p *Policy) Match(method, path string) Match {
-	none := Match{Index: -1}
-	if p.meta.router == nil || !strings.HasPrefix(path, "/") {
+	i := p.Find(method, path)
+	if i < 0 {
+		none := Match{Index: -1}
+		if p.meta.router != nil && strings.HasPrefix(path, "/") {
+			search := search{routes: p.Routes, method: method}
+			none.Allow = search.allow(p.meta.router, path[1:])
+		}
 		return none
+	}
+	route := &p.Routes[i]
+	return Match{Route: route, Index: i, Params: params(route.Path, path)}
+}
+
+// Find returns the index of the route that Match finds, or -1. It does not allocate and keeps neither string.
+func (p *Policy) Find(method, path string) int {
+	if p.meta.router == nil || !strings.HasPrefix(path, "/") {
+		return -1
 	}
 	search := search{routes: p.Routes, method: method, best: len(p.Routes)}
 	search.path(p.meta.router, path[1:], true)
 	if search.best == len(p.Routes) {
-		none.Allow = search.allow(p.meta.router, path[1:])
-		return none
+		return -1
 	}
-	route := &p.Routes[search.best]
-	return Match{Route: route, Index: search.best, Params: params(route.Path, path)}
+	return search.best
 }
 
 // router is a tree of the segments of path patterns. Its values are indexes of routes, ascending.

@@ -52,8 +52,9 @@ type Log struct {
 
 // AccessLog is the line that each request leaves.
 type AccessLog struct {
-	Enabled bool    `toml:"enabled" doc:"Whether requests are logged."`
-	Sample  float64 `toml:"sample" doc:"Share of successful requests that is logged, 0 to 1; errors and slow requests always are." check:"min=0,max=1"`
+	Enabled      bool    `toml:"enabled" doc:"Whether requests are logged."`
+	Sample       float64 `toml:"sample" doc:"Share of successful requests that is logged, 0 to 1; errors and slow requests always are." check:"min=0,max=1"`
+	MaxPerSecond int     `toml:"max_per_second" doc:"Most successful requests that are logged in a second; the number of those left out is logged instead." check:"min=0,max=1000000"`
 }
 
 // LogSink is one destination of log lines.
@@ -189,7 +190,7 @@ func Default() *Policy {
 			Drain:        Duration(20 * time.Second),
 			MaxAbandoned: 4096,
 		},
-		Log: Log{Level: "info", Access: AccessLog{Enabled: true, Sample: 1}},
+		Log: Log{Level: "info", Access: AccessLog{Enabled: true, Sample: 1, MaxPerSecond: 1000}},
 		Cache: Cache{
 			Memory:   128 << 20,
 			MaxEntry: 1 << 20,

@@ -1,0 +1,148 @@
+package framework
+
+import (
+	"iter"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/innatural/chatbot/framework/httpcache"
+	"github.com/innatural/chatbot/framework/limit"
+	"github.com/innatural/chatbot/framework/telemetry"
+)
+
+// hit answers a raw request when the memory layer holds a fresh answer: it appends the head to a.out and returns the body. It
+// decides what the pipeline would, and leaves every other request to it, without a trace.
+func (g *generation) hit(a *answering, client netip.Addr, start time.Time) (body []byte, ok bool) {
+	r := &a.request
+	i := g.policy.Find(r.method, r.path)
+	if i < 0 {
+		return nil, false
+	}
+	rt := g.routes[i]
+	if !rt.front {
+		return nil, false
+	}
+	rt.cache.read(&a.key, r.host, r.path, r.query, r.fields)
+	a.text = a.key.Append(a.text[:0])
+	ready, ok := g.app.responses.Ready(viewOf(a.text), &rt.cache.rule, &r.conditions)
+	if !ok {
+		return nil, false
+	}
+	var where limit.Decision
+	if rt.limiter != nil {
+		if where = rt.limiter.Allow(client); !where.OK {
+			return nil, false
+		}
+	}
+	head := ready.Head()
+	if head == nil {
+		head = ready.Prepare(rt.head(&ready))
+	}
+	g.app.responses.CountHit()
+	rt.answered(httpcache.Hit)
+
+	b := append(a.out, head...)
+	b = append(b, "Age: "...)
+	b = strconv.AppendInt(b, ready.Age, 10)
+	b = append(b, "\r\nCache-Status: "+cacheName+"; hit; ttl="...)
+	b = strconv.AppendInt(b, ready.TTL, 10)
+	if rt.limiter != nil {
+		for i := range limit.Fields {
+			var space [64]byte
+			name, value := where.AppendField(space[:0], i)
+			b = append(append(append(append(b, "\r\n"...), name...), ": "...), value...)
+		}
+	}
+	var fresh [32]byte
+	id := requestID(r.id, &fresh)
+	b = append(append(b, "\r\nX-Request-Id: "...), id...)
+	took := time.Since(start)
+	b = appendMilliseconds(append(b, "\r\nX-Response-Time: "...), took)
+	a.out = append(b, "\r\n\r\n"...)
+
+	if r.method != http.MethodHead {
+		body = ready.Body
+	}
+	rt.metrics.Observe(r.method, ready.Status, took, len(body))
+	slow := took > rt.policy.Slow.D()
+	if sampled := g.samples(viewOf(id), start); sampled || slow {
+		rt.noteHit(r, string(id), ready.Status, len(body), start, took, slow, sampled)
+	}
+	return body, true
+}
+
+// noteHit leaves the lines of a hit.
+func (rt *route) noteHit(
+	r *rawRequest, id string, status, bytes int, start time.Time, took time.Duration, slow, sampled bool,
+) {
+	x := exchange{
+		route: rt, method: r.method, path: strings.Clone(r.path), start: start, status: status, took: took,
+		about: telemetry.Request{ID: id},
+	}
+	for _, f := range r.fields {
+		if isField(f.name, "traceparent") {
+			x.about.TraceID = telemetry.TraceID(strings.Clone(f.value))
+		}
+	}
+	x.lines(bytes, nil, took, slow, sampled)
+}
+
+// head returns the status line and the fields of an answer from the cache, as far as each sending has them alike.
+func (rt *route) head(r *httpcache.Ready) []byte {
+	b := append([]byte("HTTP/1.1 "), strconv.Itoa(r.Status)...)
+	b = append(append(append(b, ' '), http.StatusText(r.Status)...), "\r\n"...)
+	for _, f := range rt.fixed(r.Status, r.Header()) {
+		b = append(append(append(append(b, f.name...), ": "...), f.value...), "\r\n"...)
+	}
+	b = append(b, "X-Cache: "+string(httpcache.Hit)+"\r\n"...)
+	if r.Status != http.StatusNotModified {
+		b = append(append(append(b, "Content-Length: "...), strconv.Itoa(len(r.Body))...), "\r\n"...)
+	}
+	return slices.Clip(b)
+}
+
+// fixed returns the fields of an answer that the cache has prepared, with those of the route. A gateway's answer gets none of our
+// own.
+func (rt *route) fixed(status int, stored iter.Seq2[string, string]) []field {
+	own := func(name string) bool {
+		return slices.ContainsFunc(rt.headers, func(f field) bool { return strings.EqualFold(f.name, name) })
+	}
+	var fields []field
+	good := status < http.StatusBadRequest // a preset is for what was asked for, not for why it is not there
+	preset := good && rt.cacheControl != ""
+	said := false
+	for name, value := range stored {
+		control := name == fasthttp.HeaderCacheControl
+		if said = said || control; !own(name) && !(control && preset) {
+			fields = append(fields, field{name, value})
+		}
+	}
+	control := ""
+	switch {
+	case own(fasthttp.HeaderCacheControl):
+	case preset:
+		control = rt.cacheControl
+	case said || rt.info.Gateway:
+	case good:
+		control = "no-cache"
+	default:
+		control = "no-store"
+	}
+	if control != "" {
+		fields = append(fields, field{fasthttp.HeaderCacheControl, control})
+	}
+	fields = append(fields, rt.headers...)
+	if rt.info.Gateway {
+		return fields
+	}
+	return append(fields, always...)
+}
+
+// always are the fields of every answer but a gateway's.
+var always = []field{{"X-Content-Type-Options", "nosniff"}, {"X-DNS-Prefetch-Control", "on"}}
