@@ -17,6 +17,11 @@ import (
 // frequency sketch, the item and the rounding of allocations. TestCostIsWhatTheHeapHolds measures it.
 const entryOverhead = 224
 
+// One byte in garbageShare of what an entry is charged is for what the garbage collector has not collected yet: in a layer that is full
+// and changes, memory is occupied beyond the entries that are there. The smaller that part is, the more often the collector goes
+// through all of them.
+const garbageShare = 8
+
 // The stamps of purges are kept in tables of a fixed size, indexed by hash. Two names that share a slot are purged
 // together, which costs a load and is never wrong.
 const (
@@ -66,7 +71,8 @@ type item struct {
 	stale   int64 // when it was purged softly, in Unix nanoseconds; 0 when it was not
 }
 
-// NewMemory returns a layer of at most maxBytes, entries and their overhead. Close it in the end.
+// NewMemory returns a layer of at most maxBytes: entries, their overhead, and an eighth for the garbage collector, which has to be told
+// to keep to it. Close it in the end.
 func NewMemory(maxBytes int64) (*Memory, error) {
 	if maxBytes <= 0 {
 		return nil, fmt.Errorf("memory of %d bytes: it must be more than none", maxBytes)
@@ -204,7 +210,7 @@ func (m *Memory) Grow(key string, value any, bytes int) {
 			return old, otter.CancelOp
 		}
 		grown := *old
-		grown.cost = add(old.cost, bytes)
+		grown.cost = add(old.cost, charged(bytes))
 		return &grown, otter.WriteOp
 	})
 }
@@ -228,6 +234,9 @@ type Stats struct {
 	Keys, Bytes, MaxBytes   int64
 	Hits, Misses, Evictions int64
 }
+
+// Live returns the bytes that the entries themselves occupy: Bytes without the part that is left to the garbage collector.
+func (s Stats) Live() int64 { return s.Bytes - s.Bytes/garbageShare }
 
 // HitRate returns the share of hits in all reads, 0 to 1; 0 before the first.
 func (s Stats) HitRate() float64 {
@@ -255,6 +264,9 @@ func (m *Memory) keySlot(key string) uint64 { return maphash.String(m.seed, key)
 
 func (m *Memory) tagSlot(tag string) uint16 { return uint16(maphash.String(m.seed, tag) % tagSlots) }
 
-func weight(key string, cost int) uint32 { return add(entryOverhead, len(key)+max(cost, 0)) }
+func weight(key string, cost int) uint32 { return add(0, charged(entryOverhead+len(key)+max(cost, 0))) }
+
+// charged returns what bytes that are occupied are charged.
+func charged(bytes int) int { return bytes + bytes/(garbageShare-1) }
 
 func add(cost uint32, bytes int) uint32 { return uint32(min(int64(cost)+int64(bytes), math.MaxUint32)) }

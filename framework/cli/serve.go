@@ -83,6 +83,7 @@ func (s *session) runServe(src *source, watch bool) error {
 	s.announce(app.Policy(), l.Addr())
 
 	var reloaders sync.WaitGroup
+	reloaders.Go(func() { app.BoundMemory(ctx) })
 	reloaders.Go(func() {
 		for {
 			select {

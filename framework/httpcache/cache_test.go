@@ -647,7 +647,7 @@ func TestCostIsWhatTheHeapHolds(t *testing.T) {
 				}
 			}
 		}
-		claimed, held := f.memory.Stats().Bytes, heap()-before
+		claimed, held := f.memory.Stats().Live(), heap()-before
 		if ratio := float64(claimed) / float64(held); ratio < 0.85 || ratio > 1.15 || f.calls.Load() != n {
 			t.Errorf("%d answers of %d bytes in %q claim %d bytes, the heap holds %d (%.2f)",
 				n, test.size, test.coding, claimed, held, ratio)
