@@ -288,27 +288,6 @@ func TestAClientThatAsksFirstIsToldBeforeItSends(t *testing.T) {
 	}
 }
 
-func TestAdminAudience(t *testing.T) {
-	s := frameworktest.Start(t, basics, basicPlugin())
-	if a := s.Get(t, "/admin"); a.Status != 200 {
-		t.Errorf("without a configured token, from loopback: %d", a.Status)
-	}
-	s = frameworktest.Start(t, strings.Replace(basics, "[server]", "[server]\nadmin_token = \"s3cret\"", 1), basicPlugin())
-	for _, c := range []struct {
-		header []string
-		status int
-	}{
-		{nil, 401},
-		{[]string{"Authorization", "Bearer wrong"}, 403},
-		{[]string{"Authorization", "Basic s3cret"}, 401},
-		{[]string{"Authorization", "Bearer s3cret"}, 200},
-	} {
-		if a := s.Get(t, "/admin", c.header...); a.Status != c.status {
-			t.Errorf("%v: %d, want %d", c.header, a.Status, c.status)
-		}
-	}
-}
-
 func TestCORS(t *testing.T) {
 	s := frameworktest.Start(t, basics, basicPlugin())
 	a := s.Get(t, "/cors", "Origin", "https://shop.example")

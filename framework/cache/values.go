@@ -37,6 +37,14 @@ func (r *Redis) Get(ctx context.Context, key string) (Found, bool) {
 	return found, ok
 }
 
+// Peek reads the value of a key as Get does, without counting the read.
+func (r *Redis) Peek(ctx context.Context, key string) (Found, bool) {
+	if r == nil {
+		return Found{}, false
+	}
+	return r.peek(ctx, key)
+}
+
 // peek reads without counting.
 func (r *Redis) peek(ctx context.Context, key string) (Found, bool) {
 	if r.circuit.Load() != circuitClosed {

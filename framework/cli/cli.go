@@ -1,4 +1,4 @@
-// Package cli gives a program built on the framework its commands: serve, check, explain, test, fmt, schema, new, plugins,
+// Package cli gives a program built on the framework its commands: serve, check, explain, test, fmt, schema, new, plugins, cache,
 // healthcheck, version and completion.
 package cli
 
@@ -100,7 +100,7 @@ func (s *session) root() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(s.flagError)
 	root.AddCommand(
-		s.serve(), s.check(), s.explain(), s.test(), s.format(), s.schema(), s.create(), s.plugins(), s.healthcheck(),
+		s.serve(), s.check(), s.explain(), s.test(), s.format(), s.schema(), s.create(), s.plugins(), s.cache(), s.healthcheck(),
 		&cobra.Command{
 			Use: "version", Short: "Print the version", Args: s.args(0, 0),
 			RunE: func(*cobra.Command, []string) error { return s.printf("%s %s\n", s.Name, s.Version) },

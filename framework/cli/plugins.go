@@ -118,5 +118,9 @@ func (t *table) options(of *policy.Key, indent string) {
 
 func (t *table) String() string {
 	_ = t.tabs.Flush() // a Builder takes everything
-	return t.text.String()
+	var b strings.Builder
+	for line := range strings.Lines(t.text.String()) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n") // an empty last cell has been filled up
+	}
+	return b.String()
 }

@@ -34,7 +34,7 @@ type Server struct {
 	MaxTimeout   Duration `toml:"max_timeout" doc:"The longest timeout that a route may have." check:"min=1ms,max=1h"`
 	Drain        Duration `toml:"drain" doc:"How long a stop waits for requests and streams under way; a reload waits for as long as their routes allow." check:"min=0s,max=1h"`
 	MaxAbandoned int      `toml:"max_abandoned" doc:"How many handlers may still run after their request timed out; beyond it new requests are answered 503." check:"min=1,max=1000000"`
-	AdminToken   Secret   `toml:"admin_token" doc:"Bearer token of routes whose audience is admin; without it they answer only on loopback."`
+	AdminToken   Secret   `toml:"admin_token" doc:"Bearer token of routes whose audience is admin; without it they answer only on loopback, and so to a reverse proxy on this machine."`
 }
 
 // TLS names the certificate of the listener.

