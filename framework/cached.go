@@ -21,17 +21,19 @@ const flightMargin = time.Second
 
 // routeCache is how a cached route reads requests and stores answers.
 type routeCache struct {
-	rule   httpcache.Rule
-	inputs Inputs
-	sorted Inputs // as the key has them
-	view   view
-	host   bool
-	scope  string // of the policy and the data, once every plugin is built
+	rule     httpcache.Rule
+	inputs   Inputs
+	sorted   Inputs // as the key has them
+	view     view
+	host     bool
+	template *httpcache.Template // of the key; nil is that of every route
+	scope    string              // of the policy and the data, once every plugin is built
 }
 
 func newRouteCache(rt *route) *routeCache {
 	c, g := rt.policy.Cache, rt.gen
 	inputs := inputsOf(c)
+	template, narrow := keyTemplate(&rt.policy)
 	return &routeCache{
 		rule: httpcache.Rule{
 			TTL: c.TTL.D(), StatusTTL: statusTTLs(c.StatusTTL), Jitter: c.Jitter, EarlyRefresh: c.EarlyRefresh,
@@ -39,10 +41,11 @@ func newRouteCache(rt *route) *routeCache {
 			Timeout: rt.policy.Timeout.D() + flightMargin, MaxEntry: int(g.policy.Cache.MaxEntry), Tags: c.Tags,
 			Encoder: rt.encoder,
 		},
-		inputs: inputs,
-		sorted: keyOrder(inputs),
-		view:   view{inputs: inputs, undeclared: rt.metrics.UndeclaredReads.Inc},
-		host:   c.Host,
+		inputs:   inputs,
+		sorted:   keyOrder(inputs),
+		view:     view{inputs: inputs, undeclared: rt.metrics.UndeclaredReads.Inc, narrow: narrow},
+		host:     c.Host,
+		template: template,
 	}
 }
 
@@ -77,7 +80,7 @@ func keyOrder(in Inputs) Inputs {
 func (c *routeCache) read(k *httpcache.Key, host, path, query string, fields []field) {
 	*k = httpcache.Key{
 		Scope: c.scope, Method: http.MethodGet, Path: path,
-		Query: k.Query[:0], Headers: k.Headers[:0], Cookies: k.Cookies[:0],
+		Query: k.Query[:0], Headers: k.Headers[:0], Cookies: k.Cookies[:0], Template: c.template,
 	}
 	if c.host {
 		k.Host = host
@@ -111,7 +114,8 @@ func CacheKey(r *policy.Route, req *Request) string {
 	if r.Cache == nil || r.Cache.TTL <= 0 {
 		return ""
 	}
-	c := routeCache{sorted: keyOrder(inputsOf(r.Cache)), host: r.Cache.Host}
+	template, _ := keyTemplate(r)
+	c := routeCache{sorted: keyOrder(inputsOf(r.Cache)), host: r.Cache.Host, template: template}
 	var k httpcache.Key
 	c.read(&k, req.Header("Host"), req.path, req.query, req.headers)
 	return k.Readable()
@@ -230,6 +234,9 @@ func viewOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b))
 // view copies what a handler of a cached route may read: the declared inputs and nothing else.
 func (x *exchange) view(c *routeCache, fields []field) Request {
 	v := Request{method: http.MethodGet, path: x.path, params: x.params, view: &c.view}
+	if narrow := c.view.narrow; narrow != nil {
+		v.path, v.params = narrow.of(x.path, x.params)
+	}
 	if x.query != "" {
 		v.query = declaredQuery(x.query, c.inputs.Query)
 	}

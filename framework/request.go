@@ -40,7 +40,8 @@ type field struct{ name, value string }
 // view is what a handler of a cached route may read.
 type view struct {
 	inputs     Inputs
-	undeclared func() // counts a read of what is not declared
+	narrow     *narrowing // what of the path it holds; nil is all
+	undeclared func()     // counts a read of what is not declared
 }
 
 // NewRequest makes a request for a test of a handler. The target is a path with an optional query.
@@ -65,7 +66,12 @@ func (r *Request) WithParam(name, value string) *Request {
 func (r *Request) Method() string { return r.method }
 
 // Path returns the raw path, percent-encoding included.
-func (r *Request) Path() string { return r.path }
+func (r *Request) Path() string {
+	if r.view != nil && r.view.narrow != nil && !r.view.narrow.path {
+		r.view.undeclared()
+	}
+	return r.path
+}
 
 // ID returns the request's id; on a cached route, whose answer serves many requests, it is empty.
 func (r *Request) ID() string { return r.id }
@@ -82,6 +88,9 @@ func (r *Request) Param(name string) string {
 			}
 			return p.Value
 		}
+	}
+	if r.view != nil && r.view.narrow != nil {
+		r.view.undeclared()
 	}
 	return ""
 }

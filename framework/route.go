@@ -56,7 +56,9 @@ func (g *generation) buildRoutes() error {
 	scope := strconv.FormatUint(xxhash.Sum64String(g.policy.AnswersHash()+"\n"+strings.Join(g.sources, "\n")), 36)
 	for _, rt := range g.routes {
 		if rt != nil && rt.cache != nil {
-			rt.cache.scope = scope
+			if rt.cache.scope = scope; rt.cache.template != nil { // two routes may have the same template
+				rt.cache.scope = strconv.FormatUint(xxhash.Sum64String(scope+rt.policy.Method+" "+rt.policy.Path), 36)
+			}
 		}
 	}
 	g.fallback = &route{

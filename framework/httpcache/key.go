@@ -13,13 +13,14 @@ type Input struct{ Name, Value string }
 // Key is what an answer depends on: the method, the path, the host if asked, and the declared inputs. Header names and the
 // host are compared without regard to case, inputs in the order of their names.
 type Key struct {
-	Scope   string // of the policy and the data that the answer was made with
-	Method  string // HEAD shares the answers of GET
-	Host    string // empty when it is not in the key
-	Path    string // as the client sent it
-	Query   []Input
-	Headers []Input
-	Cookies []Input
+	Scope    string // of the policy and the data that the answer was made with
+	Method   string // HEAD shares the answers of GET
+	Host     string // empty when it is not in the key
+	Path     string // as the client sent it
+	Query    []Input
+	Headers  []Input
+	Cookies  []Input
+	Template *Template // says what of the others is in the key, and how; nil for all of it
 }
 
 // String returns the key under which answers are stored:
@@ -41,6 +42,9 @@ func (k *Key) Append(b []byte) []byte {
 func (k *Key) Readable() string { return string(k.append(nil, true)) }
 
 func (k *Key) append(b []byte, hide bool) []byte {
+	if k.Template != nil {
+		return k.Template.append(b, k, hide)
+	}
 	method := k.Method
 	if method == "HEAD" {
 		method = "GET"
@@ -56,14 +60,21 @@ func (k *Key) append(b []byte, hide bool) []byte {
 	}
 	separator = " h:"
 	for _, in := range sortedFold(k.Headers) {
-		credential := in.Name == "cookie" || strings.HasSuffix(in.Name, "authorization")
-		b = appendInput(b, &separator, " h:", in, hide && credential)
+		b = appendInput(b, &separator, " h:", in, hide && isCredential(in.Name))
 	}
 	separator = " c:"
 	for _, in := range sorted(k.Cookies) {
 		b = appendInput(b, &separator, " c:", in, hide)
 	}
 	return b
+}
+
+// hidden stands for a value that people are not to see.
+const hidden = "••••"
+
+// isCredential reports whether a header, named in lower case, says who is asking.
+func isCredential(header string) bool {
+	return header == "cookie" || strings.HasSuffix(header, "authorization")
 }
 
 // appendInput appends an input and the separator before it; next is the one that follows.
@@ -73,7 +84,7 @@ func appendInput(b []byte, separator *string, next string, in Input, hide bool) 
 	b = appendEscaped(b, in.Name)
 	b = append(b, '=')
 	if hide {
-		return append(b, "••••"...)
+		return append(b, hidden...)
 	}
 	return appendEscaped(b, in.Value)
 }

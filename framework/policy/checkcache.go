@@ -30,6 +30,7 @@ func (c *routeChecker) checkCache() {
 			}
 		}
 	}
+	c.checkTemplate()
 	c.checkStatuses()
 	if !c.cached() {
 		return
@@ -83,7 +84,7 @@ func (c *routeChecker) complete(h Handler) {
 	}
 	lists := c.inputs(h)
 	for _, in := range lists {
-		if !c.has("cache." + in.key) {
+		if r.Cache.Key == "" && !c.has("cache."+in.key) {
 			*in.listed = slices.Clone(in.read)
 		}
 	}
@@ -91,18 +92,18 @@ func (c *routeChecker) complete(h Handler) {
 
 // input is one kind of what a handler reads beside what a route's cache key lists of it.
 type input struct {
-	key, noun string
-	listed    *[]string
-	read      []string
-	same      func(a, b string) bool
+	key, noun, placeholder string
+	listed                 *[]string
+	read                   []string
+	same                   func(a, b string) bool
 }
 
 func (c *routeChecker) inputs(h Handler) []input {
 	exact := func(a, b string) bool { return a == b }
 	return []input{
-		{"query", "query parameter", &c.route.Cache.Query, h.Reads.Query, exact},
-		{"headers", "header", &c.route.Cache.Headers, h.Reads.Headers, strings.EqualFold},
-		{"cookies", "cookie", &c.route.Cache.Cookies, h.Reads.Cookies, exact},
+		{"query", "query parameter", "query", &c.route.Cache.Query, h.Reads.Query, exact},
+		{"headers", "header", "header", &c.route.Cache.Headers, h.Reads.Headers, strings.EqualFold},
+		{"cookies", "cookie", "cookie", &c.route.Cache.Cookies, h.Reads.Cookies, exact},
 	}
 }
 
@@ -129,11 +130,15 @@ func (c *routeChecker) checkHandler(h Handler) {
 func (c *routeChecker) checkInputs(h Handler) {
 	for _, in := range c.inputs(h) {
 		for _, name := range in.read {
-			if !slices.ContainsFunc(*in.listed, func(listed string) bool { return in.same(listed, name) }) {
-				c.problem("cache."+in.key, kindMissingInput,
-					fmt.Sprintf("%s reads the %s %s, which would read as absent", h.Name, in.noun, quote(name)),
-					"add it, or drop the list to take what the handler declares")
+			if slices.ContainsFunc(*in.listed, func(listed string) bool { return in.same(listed, name) }) {
+				continue
 			}
+			at, hint := "cache."+in.key, "add it, or drop the list to take what the handler declares"
+			if c.route.Cache.Key != "" {
+				at, hint = "cache.key", "add {"+in.placeholder+"."+name+"}"
+			}
+			c.problem(at, kindMissingInput, fmt.Sprintf("%s reads the %s %s, which would read as absent", h.Name, in.noun, quote(name)),
+				hint)
 		}
 	}
 	if !c.cached() || c.route.Audience != "public" {
@@ -141,7 +146,10 @@ func (c *routeChecker) checkInputs(h Handler) {
 	}
 	report := func(key, what string) {
 		at := "cache"
-		if c.has("cache." + key) {
+		switch {
+		case c.route.Cache.Key != "":
+			at += ".key"
+		case c.has("cache." + key):
 			at += "." + key
 		}
 		c.problem(at, kindSharedCredentials, "the answer depends on "+what+", so it must not be shared between customers",

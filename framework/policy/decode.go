@@ -238,8 +238,12 @@ func (l *loader) format(key *Key, text, path string) bool {
 				suggest(strings.ToUpper(text), methods, ""))
 			return false
 		}
-	case "route":
-		if _, err := parsePattern(text); err != nil {
+	case "route", "keytemplate":
+		_, err := parsePattern(text)
+		if key.Rules.Format == "keytemplate" {
+			_, err = ParseKeyTemplate(text)
+		}
+		if err != nil {
 			what, hint, _ := strings.Cut(err.Error(), "; ")
 			l.problem(path, kindBadValue, what, hint)
 			return false

@@ -101,7 +101,7 @@ type Setting struct {
 
 // KeyPart is one input of a cache key. Its value is that of the explained target, or tells that it is in the request.
 type KeyPart struct {
-	Part  string `json:"part"` // method, host, path, query, header or cookie
+	Part  string `json:"part"` // method, host, path, parameter, query, header or cookie
 	Name  string `json:"name,omitempty"`
 	Value string `json:"value"`
 }
@@ -142,7 +142,7 @@ func (p *Policy) Explain(method, target string, stages []string) Explanation {
 		e.Why = "not cached: its ttl is 0s"
 	default:
 		e.Cached, e.Why = true, stored(route.Cache)
-		e.CacheKey = cacheKey(*route.Cache, method, path, query)
+		e.CacheKey = cacheKey(*route.Cache, method, path, query, match.Params)
 	}
 	return e
 }
@@ -164,11 +164,14 @@ func stored(c *RouteCache) string {
 }
 
 // cacheKey lists what is in the key of an answer.
-func cacheKey(c RouteCache, method, path, query string) []KeyPart {
+func cacheKey(c RouteCache, method, path, query string, params []Param) []KeyPart {
 	if method == "HEAD" {
 		method = "GET" // whose stored answers serve it
 	}
 	parts := []KeyPart{{Part: "method", Value: method}, {Part: "path", Value: path}}
+	if c.Key != "" {
+		parts = templateKey(c.Key, path, params)
+	}
 	if c.Host {
 		parts = append(parts, KeyPart{Part: "host", Value: "(of the request)"})
 	}
@@ -187,6 +190,22 @@ func cacheKey(c RouteCache, method, path, query string) []KeyPart {
 		parts = append(parts, KeyPart{Part: "cookie", Name: name, Value: "(of the request)"})
 	}
 	return parts
+}
+
+// templateKey lists what a template has in the key of the path of a request.
+func templateKey(template, path string, params []Param) []KeyPart {
+	var key []KeyPart
+	parts, _ := ParseKeyTemplate(template) // it was checked
+	for _, part := range parts {
+		switch part.Input {
+		case "path":
+			key = append(key, KeyPart{Part: "path", Value: path})
+		case "param":
+			i := slices.IndexFunc(params, func(p Param) bool { return p.Name == part.Name })
+			key = append(key, KeyPart{Part: "parameter", Name: part.Name, Value: params[i].Value})
+		}
+	}
+	return key
 }
 
 // explainer gathers the settings of one table.
@@ -241,8 +260,11 @@ func (x *explainer) origin(path, name string, v reflect.Value) string {
 	origin := x.policy.Origin(path)
 	declared := false
 	switch name {
-	case "cache.query", "cache.headers", "cache.cookies":
-		declared = v.Len() > 0 && origin.Kind == FromDefault
+	case "cache.query", "cache.headers", "cache.cookies", "cache.host":
+		if strings.HasPrefix(path, "routes[") && x.route.Cache.Key != "" {
+			return x.policy.Origin(strings.TrimSuffix(path, strings.TrimPrefix(name, "cache.")) + "key").String()
+		}
+		declared = name != "cache.host" && v.Len() > 0 && origin.Kind == FromDefault
 	case "compress":
 		_, written := x.policy.meta.places[path]
 		declared = !written && x.policy.Defaults.Compress && !v.Bool() // a stream

@@ -22,6 +22,7 @@ var problemKinds = []string{
 	kindCachedAudience,
 	kindCachedCookie,
 	kindBadStatus,
+	kindKeyInputs,
 	kindMissingInput,
 	kindStreamCached,
 	kindGatewayCompressed,

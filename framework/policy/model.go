@@ -145,6 +145,7 @@ type RouteCache struct {
 	EarlyRefresh         float64             `toml:"early_refresh" doc:"Share of its time, at the end, in which the first hit on an answer has a new one made behind it." check:"min=0,max=0.9"`
 	StaleWhileRevalidate Duration            `toml:"stale_while_revalidate" doc:"How long after its TTL an answer is still sent while a new one is made behind it (RFC 5861)." check:"min=0s,max=365d"`
 	StaleIfError         Duration            `toml:"stale_if_error" doc:"How long after its TTL an answer is still sent when the handler fails (RFC 5861)." check:"min=0s,max=365d"`
+	Key                  string              `toml:"key" doc:"Template of the key, such as user:{id} or {path}:{query.language}, instead of method, path and the inputs below: {id} is a parameter of the path, {*} its rest, {path}, {host}, {query.name}, {header.name} and {cookie.name} are of the request. The handler reads nothing else." check:"keytemplate"`
 	Query                []string            `toml:"query" doc:"Query parameters in the key; those that the handler declares when absent."`
 	Headers              []string            `toml:"headers" doc:"Request headers in the key; those that the handler declares when absent."`
 	Cookies              []string            `toml:"cookies" doc:"Cookies in the key; those that the handler declares when absent."`

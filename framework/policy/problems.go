@@ -34,6 +34,7 @@ const (
 	kindCachedAudience    = "cached-audience"      // a cached route that is not meant for everybody
 	kindCachedCookie      = "cached-cookie"        // a cached route that sets a cookie
 	kindBadStatus         = "bad-status"           // answers of that status are not stored
+	kindKeyInputs         = "key-inputs"           // inputs that are listed beside a key template
 	kindMissingInput      = "missing-input"        // a cache key without what the handler reads
 	kindStreamCached      = "stream-cached"        // a stream cannot be stored
 	kindGatewayCompressed = "gateway-compressed"   // what another server answered is passed on as it came

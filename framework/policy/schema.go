@@ -64,8 +64,9 @@ func Schema(vocab Vocabulary) ([]byte, error) {
 
 // formatPatterns are regular expressions that every value of a format matches; the loader is stricter.
 var formatPatterns = map[string]string{
-	"address": `:[0-9]+$`,
-	"route":   `^/`,
+	"address":     `:[0-9]+$`,
+	"keytemplate": `^[!-~]*$`,
+	"route":       `^/`,
 }
 
 func durationPattern() string {
