@@ -167,14 +167,18 @@ func (x *exchange) finish(response *Response, err error) {
 	}
 	rt.gen.hold()
 	x.app().streams.Add(1)
-	sized := x.stream.size >= 0
+	x.stream.size = sizeOf(response)
+	sized := x.stream.size > 0
 	x.http.Response.ImmediateHeaderFlush = len(x.stream.first) == 0 || sized
 	switch {
 	case err == nil && response.Upgrade != nil:
 		x.upgrade()
 		return
-	case sized || x.http.Request.Header.IsHTTP11() || x.method == http.MethodHead:
+	case sized:
 		x.http.Response.SetBodyStream(x.stream, int(x.stream.size))
+		return
+	case x.http.Request.Header.IsHTTP11() || x.method == http.MethodHead:
+		x.http.Response.SetBodyStream(x.stream, -1)
 		return
 	}
 	// HTTP/1.0 has no chunks: the end of the connection is the end of the answer.

@@ -138,7 +138,6 @@ func (x *exchange) handle() (*Response, error) {
 	}
 	x.stream = &streamBody{
 		Stream: r.stream, ctx: c, cancel: c.cancel, conn: x.http.Conn(), first: first, failed: r.response.StreamFailed,
-		size: sizeOf(r.response),
 		limits: streamLimits{
 			idle: x.route.policy.Stream.Idle.D(), max: x.route.policy.Stream.Max.D(),
 			write: x.route.gen.policy.Server.WriteTimeout.D(),

@@ -120,7 +120,7 @@ type streamBody struct {
 	conn    net.Conn
 	limits  streamLimits
 	first   []byte // received, not yet acknowledged
-	size    int64  // of the whole body; -1 is not known
+	size    int64  // of the whole body; 0 is not known
 	failed  func(error) []byte
 	onEnd   func(written int64, err error)
 	endOnce sync.Once
@@ -134,11 +134,11 @@ func (b *streamBody) SupportsBodyWriteTo() bool { return true }
 // WriteTo implements io.WriterTo: it delivers the pieces until the handler ends, a limit is passed or the client leaves.
 func (b *streamBody) WriteTo(w io.Writer) (written int64, err error) {
 	defer func() { b.end(written, err) }()
-	if b.size >= 0 {
+	if b.size > 0 {
 		w = b.conn // the head is sent already, and fasthttp would wait for its buffer to fill
 	}
 	send := func(p []byte) error {
-		if b.size >= 0 && written+int64(len(p)) > b.size {
+		if b.size > 0 && written+int64(len(p)) > b.size {
 			return fmt.Errorf("the stream is longer than the %d bytes that its header says", b.size)
 		}
 		if err := b.conn.SetWriteDeadline(time.Now().Add(b.limits.write)); err != nil {
@@ -202,12 +202,12 @@ func (b *streamBody) complete(written int64) error {
 	return nil
 }
 
-// sizeOf returns the size that the header of a streamed answer says, or -1.
+// sizeOf returns the size that the header of a streamed answer says, or 0.
 func sizeOf(r *Response) int64 {
-	if size, err := strconv.ParseInt(r.Header.Get("Content-Length"), 10, 64); err == nil && size >= 0 {
+	if size, err := strconv.ParseInt(r.Header.Get("Content-Length"), 10, 64); err == nil && size > 0 {
 		return size
 	}
-	return -1
+	return 0
 }
 
 // tell sends the stream's last piece after a failure; without one it returns the error, which breaks the connection so that

@@ -11,6 +11,7 @@ import (
 	"github.com/innatural/chatbot/plugins/faq"
 	"github.com/innatural/chatbot/plugins/health"
 	"github.com/innatural/chatbot/plugins/metrics"
+	"github.com/innatural/chatbot/plugins/proxy"
 	"github.com/innatural/chatbot/plugins/qualification"
 	"github.com/innatural/chatbot/plugins/widget"
 )
@@ -25,6 +26,8 @@ func Standard() []framework.Plugin {
 		qualification.Plugin(),
 		analytics.Plugin(),
 		widget.Plugin(),
+		// Other servers.
+		proxy.Plugin(),
 		// Its operation.
 		health.Plugin(),
 		metrics.Plugin(),

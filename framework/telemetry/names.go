@@ -134,6 +134,20 @@ const (
 	QualificationSessions     = "qualification_sessions_total" // category, result
 	QualificationSessionsHelp = "Guided qualifications."
 
+	// Servers behind this one.
+
+	ProxyRequests     = "proxy_requests_total" // upstream, target, result
+	ProxyRequestsHelp = "Requests to the targets of an upstream: answered, refused, broken, timeout or abandoned by the client."
+
+	ProxyRequestDuration     = "proxy_request_duration_seconds" // upstream, target
+	ProxyRequestDurationHelp = "Time from a request to a target to the head of its answer."
+
+	ProxyOpenConnections     = "proxy_open_connections" // upstream, target
+	ProxyOpenConnectionsHelp = "Open connections to a target, idle ones included."
+
+	ProxyTargetUp     = "proxy_target_up" // upstream, target
+	ProxyTargetUpHelp = "Whether a target takes requests: 1, or 0 after too many failures."
+
 	// Operation.
 
 	HealthUp     = "health_up" // service
@@ -163,6 +177,8 @@ const (
 	LabelEvent     = "event"
 	LabelCategory  = "category"
 	LabelService   = "service"
+	LabelUpstream  = "upstream"
+	LabelTarget    = "target"
 )
 
 // Label values that several places must agree on.
