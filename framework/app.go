@@ -29,11 +29,18 @@ type Loader func(policy.Vocabulary) (*policy.Policy, error)
 // PolicyFile loads a policy from a file, with the environment and flags (by dotted path) over it.
 func PolicyFile(path string, flags map[string]string) Loader {
 	return func(v policy.Vocabulary) (*policy.Policy, error) {
+		return PolicyFileWith(path, policy.Layers{Env: os.Environ(), Flags: flags})(v)
+	}
+}
+
+// PolicyFileWith loads a policy from a file, with layers over it.
+func PolicyFileWith(path string, layers policy.Layers) Loader {
+	return func(v policy.Vocabulary) (*policy.Policy, error) {
 		text, err := os.ReadFile(filepath.Clean(path))
 		if err != nil {
 			return nil, fmt.Errorf("read policy: %w", err)
 		}
-		return load(policy.Source{Name: path, Text: text}, v, policy.Layers{Env: os.Environ(), Flags: flags})
+		return load(policy.Source{Name: path, Text: text}, v, layers)
 	}
 }
 

@@ -7,3 +7,8 @@ import _ "embed"
 //
 //go:embed chatbot.toml
 var Chatbot string
+
+// Gateway is gateway.toml: a shared cache in front of the server that the variable GATEWAY_UPSTREAM names.
+//
+//go:embed gateway.toml
+var Gateway string

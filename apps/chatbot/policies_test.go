@@ -22,7 +22,8 @@ const root = "../.."
 func check(t *testing.T, name, text string) {
 	t.Helper()
 	src := policy.Source{Name: name, Text: []byte(text)}
-	if _, problems := policy.Load(src, framework.Vocabulary(plugins.Standard()...), policy.Layers{}); len(problems) > 0 {
+	layers := policy.Layers{Env: []string{"GATEWAY_UPSTREAM=http://127.0.0.1:8000"}}
+	if _, problems := policy.Load(src, framework.Vocabulary(plugins.Standard()...), layers); len(problems) > 0 {
 		t.Errorf("%v", problems)
 	}
 }

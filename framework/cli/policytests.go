@@ -101,7 +101,9 @@ func (s *session) testFile(ctx context.Context, file string) error {
 	if len(problems) > 0 {
 		return &invalidPolicy{problems, src}
 	}
-	config := framework.Config{Policy: s.source(tests.Policy, nil).load, Plugins: s.Plugins, Version: s.Version, Stdout: io.Discard}
+	source := s.source(tests.Policy, nil)
+	source.environ = tests.Environ(source.environ)
+	config := framework.Config{Policy: source.load, Plugins: s.Plugins, Version: s.Version, Stdout: io.Discard}
 	passed, failed := 0, 0
 	var writes []error
 	err = policytest.Run(ctx, config, tests.Tests, func(r policytest.Result) {

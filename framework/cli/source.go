@@ -23,13 +23,14 @@ type source struct {
 	file    string // empty is the program's own policy
 	text    []byte // of the program's own policy
 	flags   map[string]string
+	environ []string
 
 	mu   sync.Mutex
 	last []byte // what was read last
 }
 
 func (s *session) source(file string, flags map[string]string) *source {
-	return &source{program: s.Name, file: file, text: []byte(s.Policy), flags: flags}
+	return &source{program: s.Name, file: file, text: []byte(s.Policy), flags: flags, environ: os.Environ()}
 }
 
 // name is what problems call the policy.
@@ -66,7 +67,7 @@ func (s *source) load(v policy.Vocabulary) (*policy.Policy, error) {
 		return nil, err
 	}
 	src := policy.Source{Name: s.name(), Text: text}
-	p, problems := policy.Load(src, v, policy.Layers{Env: os.Environ(), Flags: s.flags})
+	p, problems := policy.Load(src, v, policy.Layers{Env: s.environ, Flags: s.flags})
 	if len(problems) > 0 {
 		return nil, &invalidPolicy{problems, src}
 	}

@@ -23,7 +23,10 @@ func RunPolicyTests(t *testing.T, file string, plugins ...framework.Plugin) {
 	}
 	var logs lines
 	config := framework.Config{
-		Policy:  framework.PolicyFile(tests.Policy, map[string]string{"log.access.enabled": "false"}), // leaves what went wrong
+		Policy: framework.PolicyFileWith(tests.Policy, policy.Layers{
+			Env:   tests.Environ(os.Environ()),
+			Flags: map[string]string{"log.access.enabled": "false"}, // leaves what went wrong
+		}),
 		Plugins: plugins, Version: "test", Stdout: &logs,
 	}
 	err = policytest.Run(t.Context(), config, tests.Tests, func(r policytest.Result) {

@@ -1,17 +1,20 @@
 package policy
 
 import (
+	"maps"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
 
 // Tests are what a policy tests file states: requests, and what must hold of their answers.
 type Tests struct {
-	Policy string `toml:"policy" doc:"The policy under test, relative to this file; by default the one beside it without _test."`
-	Tests  []Test `toml:"tests" doc:"The tests, run in the order in which they are written." check:"required,nonempty"`
+	Policy string            `toml:"policy" doc:"The policy under test, relative to this file; by default the one beside it without _test."`
+	Env    map[string]string `toml:"env" doc:"Variables that the policy is loaded with, over those of the environment."`
+	Tests  []Test            `toml:"tests" doc:"The tests, run in the order in which they are written." check:"required,nonempty"`
 }
 
 // Test is one request and what must hold of its answer.
@@ -42,6 +45,15 @@ type TestExpect struct {
 	Contains    []string          `toml:"contains" doc:"Texts that the body must hold."`
 	NotContains []string          `toml:"not_contains" doc:"Texts that the body must not hold."`
 	Timeout     Duration          `toml:"timeout" doc:"Longest time to the whole answer." check:"min=1ms,max=1h"`
+}
+
+// Environ returns an environment, in the form of os.Environ, with the variables of the tests over it.
+func (t *Tests) Environ(environment []string) []string {
+	all := slices.Clone(environment)
+	for _, name := range slices.Sorted(maps.Keys(t.Env)) {
+		all = append(all, name+"="+t.Env[name])
+	}
+	return all
 }
 
 // defaultTest returns what a test does before the file speaks.

@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,17 @@ expect = { status = 400, timeout = "500ms" }
 	if second := tests.Tests[1]; second.Expect.Status != 400 || second.Expect.Timeout.D() != 500*time.Millisecond ||
 		second.Request.JSON.(map[string]any)["message"] != "" {
 		t.Errorf("test is %+v", second)
+	}
+}
+
+func TestTestsHaveVariables(t *testing.T) {
+	tests, problems := LoadTests(Source{Name: "a_test.toml", Text: []byte(
+		"env = { B = '2', A = '1' }\n[[tests]]\nname = 'a'\nrequest.path = '/'\nexpect = {}\n")})
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	if got := tests.Environ([]string{"A=0", "C=3"}); !slices.Equal(got, []string{"A=0", "C=3", "A=1", "B=2"}) {
+		t.Errorf("the environment is %q", got)
 	}
 }
 
