@@ -75,6 +75,7 @@ type App struct {
 	memory    *cache.Memory
 	responses *httpcache.Cache
 	dates     *dates
+	standard  *httpcache.Standard
 	shared    shared
 	started   time.Time
 	current   atomic.Pointer[generation]
@@ -109,7 +110,7 @@ func New(config Config) (*App, error) {
 	if a.memory, err = cache.NewMemory(int64(p.Cache.Memory)); err != nil {
 		return nil, err
 	}
-	a.responses = httpcache.New(a.memory, cacheName)
+	a.responses, a.standard = httpcache.New(a.memory, cacheName), httpcache.NewStandard(a.memory, cacheName)
 	a.rejected = a.metrics.Counter(telemetry.HTTPRejectedRequests, telemetry.HTTPRejectedRequestsHelp, telemetry.LabelReason)
 	for _, reason := range []string{rejectedStopping, rejectedRate, rejectedInFlight, rejectedAbandoned} {
 		a.rejected.With(reason) // exported as 0 before the first
@@ -391,5 +392,5 @@ func (a *App) Close() (err error) {
 func (a *App) closeMemory() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	return errors.Join(a.responses.Close(ctx), a.memory.Close(ctx))
+	return errors.Join(a.responses.Close(ctx), a.standard.Close(ctx), a.memory.Close(ctx))
 }

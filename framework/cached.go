@@ -111,8 +111,15 @@ func (c *routeCache) read(k *httpcache.Key, host, path, query string, fields []f
 // CacheKey returns the key under which the answer to a request would be stored, in a form for people, or "" when the route
 // is not cached.
 func CacheKey(r *policy.Route, req *Request) string {
-	if r.Cache == nil || r.Cache.TTL <= 0 {
+	if !r.Cache.Stores() {
 		return ""
+	}
+	if r.Cache.Standard() {
+		target := req.path
+		if req.query != "" {
+			target += "?" + req.query
+		}
+		return httpcache.ReadableTargetKey(req.Header("Host"), target)
 	}
 	template, _ := keyTemplate(r)
 	c := routeCache{sorted: keyOrder(inputsOf(r.Cache)), host: r.Cache.Host, template: template}
@@ -123,6 +130,9 @@ func CacheKey(r *policy.Route, req *Request) string {
 
 // cached answers from the cache, or with what the handler makes for everybody who waits for the same key.
 func (x *exchange) cached() (*Response, error) {
+	if x.route.standard != nil {
+		return x.standard()
+	}
 	c := x.route.cache
 	if c == nil || x.method != http.MethodGet && x.method != http.MethodHead {
 		return nil, nil

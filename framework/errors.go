@@ -64,6 +64,9 @@ var (
 		Status: http.StatusServiceUnavailable, Code: "overloaded", Message: "the server is busy, try again soon",
 		RetryAfter: time.Second,
 	}
+	errOnlyIfCached = &Error{
+		Status: http.StatusGatewayTimeout, Code: "not_cached", Message: "the request takes stored answers only, and there is none",
+	}
 	errStopping = &Error{
 		Status: http.StatusServiceUnavailable, Code: "stopping", Message: "the server is stopping, try again",
 		RetryAfter: time.Second, Err: ErrStopping,

@@ -110,7 +110,7 @@ func (x *exchange) finish(response *Response, err error) {
 	}
 	header := &x.http.Response.Header
 	rt := x.route
-	passedOn := rt.info.Gateway && err == nil // it is another server's answer
+	passedOn := (rt.info.Gateway || rt.standard != nil) && err == nil // it is another server's answer
 	switch {
 	case x.result.Status != 0:
 		x.writeFields(x.result.Status, rt.fixed(x.result.Status, x.result.Header()))

@@ -36,7 +36,8 @@ type route struct {
 	limiter      *limit.Limiter
 	inFlight     *limit.InFlight
 	encoder      *encoding.Encoder // nil compresses nothing
-	cache        *routeCache       // nil is never cached
+	cache        *routeCache       // nil is never cached, or in standard mode
+	standard     *standardCache    // nil is not in standard mode
 	front        bool              // hits are answered before routing
 	outcomes     map[httpcache.Outcome]prometheus.Counter
 }
@@ -59,6 +60,9 @@ func (g *generation) buildRoutes() error {
 			if rt.cache.scope = scope; rt.cache.template != nil { // two routes may have the same template
 				rt.cache.scope = strconv.FormatUint(xxhash.Sum64String(scope+rt.policy.Method+" "+rt.policy.Path), 36)
 			}
+		}
+		if rt != nil && rt.standard != nil {
+			rt.standard.scope = scope
 		}
 	}
 	g.fallback = &route{
@@ -94,9 +98,13 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 	if p.Compress {
 		rt.encoder = g.encoder
 	}
-	if p.Cache != nil && p.Cache.TTL > 0 {
-		rt.cache = newRouteCache(rt)
-		rt.front = len(p.CORS.Origins) == 0 // where they depend on nothing that the front does not look at
+	if p.Cache.Stores() {
+		if p.Cache.Standard() {
+			rt.standard = newStandardCache(rt)
+		} else {
+			rt.cache = newRouteCache(rt)
+			rt.front = len(p.CORS.Origins) == 0 // where they depend on nothing that the front does not look at
+		}
 		answers := g.app.metrics.Counter(telemetry.CacheResponses, telemetry.CacheResponsesHelp,
 			telemetry.LabelRoute, telemetry.LabelResult)
 		rt.outcomes = map[httpcache.Outcome]prometheus.Counter{}

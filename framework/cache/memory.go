@@ -137,6 +137,9 @@ func (m *Memory) Find(key string) (any, bool) {
 // CountHit counts a hit of a value that Find returned.
 func (m *Memory) CountHit() { m.counter.RecordHits(1) }
 
+// CountMiss counts a miss that Find or Peek told of.
+func (m *Memory) CountMiss() { m.counter.RecordMisses(1) }
+
 // Lookup returns the value of a key and counts a hit or a miss. A value that was purged softly counts as a hit and comes with the
 // time since when it is stale; that of others is zero.
 func (m *Memory) Lookup(key string) (value any, stale time.Time, ok bool) {

@@ -193,7 +193,12 @@ func failed(got *fetched, err error) bool {
 	if err != nil {
 		return true
 	}
-	switch got.status {
+	return serverFailed(got.status)
+}
+
+// serverFailed reports whether a status is an error in the sense of RFC 5861, section 4.
+func serverFailed(status int) bool {
+	switch status {
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}

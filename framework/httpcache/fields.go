@@ -68,13 +68,12 @@ func unstorable(resp *Response, rule *Rule) string {
 }
 
 // endToEnd returns the fields of a response that belong to the answer, by name: without those of the connection (RFC 9110,
-// section 7.6.1), those that a cache never stores (RFC 9111, section 3.1) and those that the representation sets itself.
-func endToEnd(h http.Header) []field {
-	drop := []string{
+// section 7.6.1), those that a cache never stores (RFC 9111, section 3.1) and those that are set anew.
+func endToEnd(h http.Header, anew ...string) []field {
+	drop := append([]string{
 		"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 		"Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization",
-		"Age", "Content-Length", "Etag", "Vary", "X-Cache",
-	}
+	}, anew...)
 	for _, line := range h.Values("Connection") {
 		for name := range listMembers(line) {
 			drop = append(drop, textproto.CanonicalMIMEHeaderKey(name))

@@ -74,7 +74,7 @@ func newRepresentation(resp *Response, made time.Time) *representation {
 	r.negotiable = encoding.Compressible(h.Get("Content-Type")) && h.Get("Content-Encoding") == "" &&
 		!directives.noTransform && len(resp.Body) > 0
 
-	fields := endToEnd(h)
+	fields := endToEnd(h, "Age", "Content-Length", "Etag", "Vary", "X-Cache")
 	if h.Get("Date") == "" {
 		fields = append(fields, field{"Date", made.UTC().Format(http.TimeFormat)})
 	}
@@ -156,7 +156,7 @@ func (r *representation) answer(req *Request, e *encoding.Encoder) Result {
 		return v.unchanged()
 	}
 	if part {
-		r.cut(&res, req.Range)
+		cut(&res, req.Range)
 	}
 	return res
 }
@@ -167,7 +167,7 @@ func (v *variant) unchanged() Result {
 }
 
 // cut makes a 206 or a 416 of a 200 (RFC 9110, sections 15.3.7 and 15.5.17).
-func (r *representation) cut(res *Result, spec string) {
+func cut(res *Result, spec string) {
 	size := len(res.Body)
 	start, end, kind := parseRange(spec, size)
 	switch kind {

@@ -117,7 +117,7 @@ func (c *routeChecker) problem(key, kind, what, hint string) {
 func (c *routeChecker) has(key string) bool { return c.written(c.path + "." + key) }
 
 // cached reports whether answers of the route are stored for any time.
-func (c *routeChecker) cached() bool { return c.route.Cache != nil && c.route.Cache.TTL > 0 }
+func (c *routeChecker) cached() bool { return c.route.Cache.Stores() }
 
 // checkReach reports a route that no request can reach, and adds it to the router.
 func (c *routeChecker) checkReach(index int) {

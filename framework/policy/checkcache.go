@@ -39,7 +39,10 @@ func (c *routeChecker) checkCache() {
 	if c.has("cache.ttl") {
 		ttl = "cache.ttl"
 	}
-	if r.Method != "GET" && r.Method != "HEAD" {
+	if r.Cache.Standard() {
+		c.checkStandard()
+		ttl = "cache.mode"
+	} else if r.Method != "GET" && r.Method != "HEAD" {
 		c.problem(ttl, kindUnsafeMethod, "answers to "+r.Method+" cannot be stored: it may change something each time",
 			"drop the cache table, or serve it with GET")
 	}
@@ -73,13 +76,34 @@ func (c *routeChecker) checkStatuses() {
 	}
 }
 
+// checkStandard reports what a route in standard mode must not say, because its answers do.
+func (c *routeChecker) checkStandard() {
+	for _, key := range []string{"ttl", "status_ttl", "jitter", "early_refresh", "key", "query", "headers", "cookies", "host"} {
+		if c.has("cache." + key) {
+			c.problem("cache."+key, kindStandardKey, "in standard mode the answers say that themselves, not the policy",
+				`drop it, or write mode = "policy"`)
+		}
+	}
+	if c.has("cache_control") {
+		c.problem("cache_control", kindStandardKey, "in standard mode the answers say that themselves, not the policy",
+			`drop it, or write cache.mode = "policy"`)
+	}
+	if c.route.Compress && c.has("compress") {
+		c.problem("compress", kindStandardKey, "in standard mode answers are passed on and stored as they came",
+			`drop it, or write cache.mode = "policy"`)
+	}
+}
+
 // complete fills in what a route takes from its handler.
 func (c *routeChecker) complete(h Handler) {
 	r := c.route
-	if (h.Stream || h.Gateway) && !c.has("compress") {
+	if (h.Stream || h.Gateway || r.Cache.Standard()) && !c.has("compress") {
 		r.Compress = false
 	}
-	if r.Cache == nil {
+	if r.Cache.Standard() {
+		r.Cache.TTL = 0
+	}
+	if r.Cache == nil || r.Cache.Standard() {
 		return
 	}
 	lists := c.inputs(h)
@@ -111,6 +135,7 @@ func (c *routeChecker) inputs(h Handler) []input {
 func (c *routeChecker) checkHandler(h Handler) {
 	r := c.route
 	switch {
+	case r.Cache.Standard():
 	case h.Stream && r.Cache != nil:
 		c.problem("cache", kindStreamCached, h.Name+" answers with a stream, which is never stored", "drop the cache table")
 	case r.Cache != nil:

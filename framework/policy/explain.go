@@ -138,6 +138,11 @@ func (p *Policy) Explain(method, target string, stages []string) Explanation {
 	switch {
 	case route.Cache == nil:
 		e.Why = "not cached: the route has no cache table"
+	case route.Cache.Standard() && method != "GET" && method != "HEAD":
+		e.Why = "not cached: it is " + method + "; unless that is a safe method, a success voids what is stored for the target"
+	case route.Cache.Standard():
+		e.Cached, e.Why = true, "as each answer says (RFC 9111)"
+		e.CacheKey = standardKey(method, target)
 	case route.Cache.TTL == 0:
 		e.Why = "not cached: its ttl is 0s"
 	default:
@@ -161,6 +166,17 @@ func stored(c *RouteCache) string {
 		why = append(why, "made anew behind a hit in the last "+percent(c.EarlyRefresh))
 	}
 	return strings.Join(why, ", ")
+}
+
+// standardKey lists what is in the key of an answer in standard mode.
+func standardKey(method, target string) []KeyPart {
+	if method == "HEAD" {
+		method = "GET"
+	}
+	return []KeyPart{
+		{Part: "method", Value: method}, {Part: "host", Value: "(of the request)"}, {Part: "target", Value: target},
+		{Part: "header", Value: "(those that the answer's Vary names)"},
+	}
 }
 
 // cacheKey lists what is in the key of an answer.
@@ -268,6 +284,9 @@ func (x *explainer) origin(path, name string, v reflect.Value) string {
 	case "compress":
 		_, written := x.policy.meta.places[path]
 		declared = !written && x.policy.Defaults.Compress && !v.Bool() // a stream
+	}
+	if declared && name == "compress" && x.route.Cache.Standard() {
+		return "standard mode"
 	}
 	if declared && strings.HasPrefix(path, "routes[") {
 		return "handler " + x.route.Handler

@@ -24,6 +24,7 @@ var problemKinds = []string{
 	kindBadStatus,
 	kindKeyInputs,
 	kindMissingInput,
+	kindStandardKey,
 	kindStreamCached,
 	kindGatewayCompressed,
 	kindStreamCompressed,

@@ -205,7 +205,7 @@ timeout = "1s"
 `, Layers{})
 	want := defaultRoute(p.Defaults)
 	want.Path, want.Handler = "/a", "catalog.search"
-	want.Cache = &RouteCache{
+	want.Cache = &RouteCache{Mode: "policy",
 		TTL: Duration(9 * time.Minute), Query: []string{"q", "language"}, Headers: []string{"Accept-Language"},
 	}
 	if !reflect.DeepEqual(p.Routes[0], want) {

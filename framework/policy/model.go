@@ -138,7 +138,11 @@ type Route struct {
 
 // RouteCache says how a route's answers are stored. The key is method, path and exactly the inputs named here or
 // declared by the handler; a handler of a cached route reads nothing else.
+//
+// In standard mode the answers themselves say how they are stored, and for whom: the key is the whole target with what their Vary
+// names, and the handler reads the whole request.
 type RouteCache struct {
+	Mode                 string              `toml:"mode" doc:"Who says how answers are stored: policy, this table; standard, the answers themselves, by RFC 9111." check:"oneof=policy|standard"`
 	TTL                  Duration            `toml:"ttl" doc:"How long an answer is fresh; that of defaults.cache when absent, 0s is never." check:"min=0s,max=365d"`
 	StatusTTL            map[string]Duration `toml:"status_ttl" doc:"How long answers of other statuses than 200 are fresh, such as { 404 = \"30s\" }; a status that is not named is never stored." check:"min=0s,max=365d"`
 	Jitter               float64             `toml:"jitter" doc:"Largest share of its time by which the time of each stored answer is shortened, so that answers stored together do not end together." check:"min=0,max=0.5"`
@@ -231,7 +235,13 @@ func defaultRoute(d Defaults) Route {
 }
 
 // defaultRouteCache returns what a route's cache table does before the file speaks.
-func defaultRouteCache(d Defaults) RouteCache { return RouteCache{TTL: d.Cache.TTL} }
+func defaultRouteCache(d Defaults) RouteCache { return RouteCache{Mode: "policy", TTL: d.Cache.TTL} }
+
+// Standard reports whether the answers themselves say how they are stored.
+func (c *RouteCache) Standard() bool { return c != nil && c.Mode == "standard" }
+
+// Stores reports whether answers are stored for any time.
+func (c *RouteCache) Stores() bool { return c != nil && (c.Standard() || c.TTL > 0) }
 
 // defaultSLO returns what a route's slo table promises before the file speaks.
 func defaultSLO() SLO {

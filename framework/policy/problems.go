@@ -36,6 +36,7 @@ const (
 	kindBadStatus         = "bad-status"           // answers of that status are not stored
 	kindKeyInputs         = "key-inputs"           // inputs that are listed beside a key template
 	kindMissingInput      = "missing-input"        // a cache key without what the handler reads
+	kindStandardKey       = "standard-mode"        // a rule of the policy where the answers rule
 	kindStreamCached      = "stream-cached"        // a stream cannot be stored
 	kindGatewayCompressed = "gateway-compressed"   // what another server answered is passed on as it came
 	kindStreamCompressed  = "stream-compressed"    // a stream is never compressed
