@@ -193,8 +193,10 @@ func (rt *route) forward(ctx context.Context, req Request) (*httpcache.Origin, e
 	}
 	if r.stream != nil {
 		stream := rt.policy.Stream
-		o.Stream = &streamReader{call: c, stream: r.stream, piece: first, owed: first != nil,
-			idle: stream.Idle.D(), until: time.Now().Add(stream.Max.D())}
+		o.Stream = &streamReader{
+			call: c, stream: r.stream, piece: first, owed: first != nil,
+			idle: stream.Idle.D(), until: time.Now().Add(stream.Max.D()),
+		}
 	}
 	return o, nil
 }

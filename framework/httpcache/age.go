@@ -35,10 +35,15 @@ func ageValue(h http.Header) time.Duration {
 
 // initialAge returns how old a response was when it had arrived (RFC 9111, section 4.2.3).
 func initialAge(age time.Duration, date, asked, arrived time.Time) time.Duration {
-	apparent := max(0, arrived.Sub(date))
+	apparent := max(0, arrived.Sub(date)).Truncate(time.Second) // a date has no finer resolution
 	corrected := age + arrived.Sub(asked)
 	return max(apparent, corrected)
 }
 
-// seconds writes a duration as Age and Cache-Status do.
+// seconds writes a duration as Age does.
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
+
+// timeLeft writes for how long an answer of an age is fresh yet, as Cache-Status does.
+func timeLeft(lifetime, age time.Duration) string {
+	return strconv.FormatInt(int64(lifetime/time.Second)-int64(age/time.Second), 10)
+}

@@ -218,10 +218,10 @@ func unquote(s string) (string, bool) {
 	}
 	b := make([]byte, 0, len(s))
 	for i := 1; i < len(s)-1; i++ {
-		switch {
-		case s[i] == '"':
+		switch s[i] {
+		case '"':
 			return s, false // it ends before the end of s
-		case s[i] == '\\':
+		case '\\':
 			i++
 		}
 		b = append(b, s[i])

@@ -93,7 +93,7 @@ func (p *passage) receive(o *Origin, change Change, sent, arrived time.Time) err
 	d.add("X-Cache", string(d.Outcome))
 	status := p.s.name + p.forwarded(o.Status, d.Status)
 	if store {
-		status += "; stored; ttl=" + seconds(v.lifetime-v.age)
+		status += "; stored; ttl=" + timeLeft(v.lifetime, v.age)
 	}
 	if detail != "" {
 		status += "; detail=" + detail

@@ -243,7 +243,7 @@ func (s *Standard) say(res *Result, v *stored, age time.Duration, status, detail
 	} else {
 		res.add("Age", strconv.Itoa(maxDelta))
 	}
-	status = s.name + status + "; ttl=" + seconds(v.lifetime-age)
+	status = s.name + status + "; ttl=" + timeLeft(v.lifetime, age)
 	if detail != "" {
 		status += "; detail=" + detail
 	}

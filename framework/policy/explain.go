@@ -174,7 +174,9 @@ func standardKey(method, target string) []KeyPart {
 		method = "GET"
 	}
 	return []KeyPart{
-		{Part: "method", Value: method}, {Part: "host", Value: "(of the request)"}, {Part: "target", Value: target},
+		{Part: "method", Value: method},
+		{Part: "host", Value: "(of the request)"},
+		{Part: "target", Value: target},
 		{Part: "header", Value: "(those that the answer's Vary names)"},
 	}
 }

@@ -205,8 +205,9 @@ timeout = "1s"
 `, Layers{})
 	want := defaultRoute(p.Defaults)
 	want.Path, want.Handler = "/a", "catalog.search"
-	want.Cache = &RouteCache{Mode: "policy",
-		TTL: Duration(9 * time.Minute), Query: []string{"q", "language"}, Headers: []string{"Accept-Language"},
+	want.Cache = &RouteCache{
+		Mode: "policy",
+		TTL:  Duration(9 * time.Minute), Query: []string{"q", "language"}, Headers: []string{"Accept-Language"},
 	}
 	if !reflect.DeepEqual(p.Routes[0], want) {
 		t.Errorf("route is %+v, want %+v", p.Routes[0], want)

@@ -108,7 +108,7 @@ func updates() []Case {
 		update("Cache-Control makes it fresh", nil, Fields{"Cache-Control", "max-age=100"}),
 		update("Expires", Fields{"Expires", "Thu, 18 Aug 2095 02:01:18 GMT"}, Fields{"Expires", "Thu, 18 Aug 2095 02:01:18 GMT"}),
 		update("Date", Fields{"Date", "Thu, 18 Aug 2095 02:01:18 GMT"}, Fields{"Date", "Thu, 18 Aug 2095 02:01:18 GMT"}),
-		update("Content-Type and Content-Language", Fields{"Content-Type", "text/html", "Content-Language", "fr"}, Fields{"Content-Type", "text/html", "Content-Language", "fr"}),
+		update("Content-Language", Fields{"Content-Language", "fr"}, Fields{"Content-Language", "fr"}),
 		update("not Content-Encoding, which says how to read the body", Fields{"Content-Encoding", "br"}, Fields{"Content-Encoding", "-"}),
 		update("not Content-Range", Fields{"Content-Range", "bytes 0-1/9"}, Fields{"Content-Range", "-"}),
 		update("not the fields of the connection", Fields{"Keep-Alive", "timeout=9"}, Fields{"Keep-Alive", "-"}),
@@ -170,7 +170,8 @@ func invalidation() []Case {
 		}
 		return Case{s, method + " answered " + itoa(status), []Exchange{
 			{Answer: fresh, Asked: true},
-			{Method: method, Body: "x", Status: status, Got: status, Asked: true, Text: "done", GotText: "done"}, next,
+			{Method: method, Body: "x", Status: status, Got: status, Asked: true, Text: "done", GotText: "done"},
+			next,
 		}}
 	}
 	named := func(name, field, value string, void bool) Case {
@@ -180,7 +181,8 @@ func invalidation() []Case {
 		}
 		return Case{s, name, []Exchange{
 			{Path: "/other?x=1", Answer: fresh, Asked: true},
-			{Method: "POST", Body: "x", Status: 201, Got: 201, Answer: Fields{field, value}, Asked: true}, next,
+			{Method: "POST", Body: "x", Status: 201, Got: 201, Answer: Fields{field, value}, Asked: true},
+			next,
 		}}
 	}
 	return []Case{
