@@ -5,7 +5,7 @@ import "strings"
 // Selector chooses stored keys by one of its fields.
 type Selector struct {
 	Key     string // as people write it: without the scope, which is the first word of a stored key
-	Pattern string // part of a key, with * for any bytes and ? for one
+	Pattern string // part of a key as people write it, with * for any bytes and ? for one
 	Prefix  string // beginning of a stored key
 
 	hashed string // name in the log of a key that is too long for it
@@ -17,7 +17,7 @@ func (s Selector) Matches(stored string) bool {
 	case s.Key != "":
 		return readable(stored) == s.Key || stored == s.Key
 	case s.Pattern != "":
-		return matches("*"+s.Pattern+"*", stored)
+		return matches("*"+s.Pattern+"*", readable(stored))
 	case s.hashed != "":
 		return len(stored) > maxName && logName(stored) == s.hashed
 	default:
@@ -25,9 +25,12 @@ func (s Selector) Matches(stored string) bool {
 	}
 }
 
-// readable returns a stored key without its scope.
+// readable returns a stored key as people write it: without its scope, which a plugin's key does not have.
 func readable(stored string) string {
-	_, rest, _ := strings.Cut(stored, " ")
+	scope, rest, ok := strings.Cut(stored, " ")
+	if !ok || strings.Contains(scope, "\x00") {
+		return stored
+	}
 	return rest
 }
 
