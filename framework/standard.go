@@ -132,7 +132,8 @@ func (x *exchange) delivered(d *httpcache.Delivery) *Response {
 	for name, value := range d.Header() {
 		r.Header.Add(name, value)
 	}
-	if d.Length >= 0 && (d.Stream != nil || x.method == http.MethodHead && d.Body == nil && d.Outcome != httpcache.Hit) {
+	head := x.method == http.MethodHead && len(d.Body) == 0 && d.Status != http.StatusNotModified
+	if d.Length >= 0 && (d.Stream != nil || head) {
 		r.Header.Set("Content-Length", strconv.FormatInt(d.Length, 10))
 	}
 	if d.Stream != nil {

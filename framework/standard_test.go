@@ -54,7 +54,7 @@ func forward(ctx context.Context, transport *http.Transport, origin string, r *f
 }
 
 func TestStandardModeByClauses(t *testing.T) {
-	cachetest.Run(t, func(t testing.TB, origin string) string {
+	cachetest.Run(t, func(t *testing.T, origin string) string {
 		return frameworktest.Start(t, standardPolicy, forwarder(t, origin)).URL
 	}, cachetest.Clauses())
 }
