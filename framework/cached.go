@@ -39,7 +39,7 @@ func newRouteCache(rt *route) *routeCache {
 			TTL: c.TTL.D(), StatusTTL: statusTTLs(c.StatusTTL), Jitter: c.Jitter, EarlyRefresh: c.EarlyRefresh,
 			StaleWhileRevalidate: c.StaleWhileRevalidate.D(), StaleIfError: c.StaleIfError.D(), ErrorStatus: statusToStore,
 			Timeout: rt.policy.Timeout.D() + flightMargin, MaxEntry: int(g.policy.Cache.MaxEntry), Tags: c.Tags,
-			Encoder: rt.encoder,
+			Encoder: rt.encoder, Best: rt.best,
 		},
 		inputs:   inputs,
 		sorted:   keyOrder(inputs),
@@ -301,10 +301,14 @@ func (x *exchange) conditions() httpcache.Request {
 	}
 }
 
-// newEncoder returns the compressor of a policy, or nil when it wants none.
-func newEncoder(c policy.Compression) (*encoding.Encoder, error) {
+// newEncoders returns the compressors of a policy, for every answer and for stored ones that are asked for again. Either is nil when
+// it wants none.
+func newEncoders(c policy.Compression) (usual, best *encoding.Encoder, err error) {
 	if !c.Enabled {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return encoding.New(c.Level, int(c.MinSize), c.Encodings)
+	if usual, err = encoding.New(c.Level, int(c.MinSize), c.Encodings); err == nil && c.Best {
+		best, err = encoding.New(encoding.Best, int(c.MinSize), c.Encodings)
+	}
+	return usual, best, err
 }

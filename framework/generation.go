@@ -28,6 +28,7 @@ type generation struct {
 	logSinks io.Closer
 	routes   []*route          // as the policy has them
 	encoder  *encoding.Encoder // of routes that compress; nil when nothing is compressed
+	best     *encoding.Encoder // of their stored answers that are asked for again; nil when they stay as they are
 	metrics  []*telemetry.RouteMetrics
 	fallback *route       // for requests that no route matches
 	redis    *cache.Redis // behind the memory layer; nil without
@@ -67,7 +68,7 @@ func (a *App) build(p *policy.Policy) (*generation, error) {
 		drained:  make(chan struct{}),
 	}
 	g.ctx, g.cancel = context.WithCancelCause(context.Background())
-	if g.encoder, err = newEncoder(p.Compression); err != nil {
+	if g.encoder, g.best, err = newEncoders(p.Compression); err != nil {
 		g.close()
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type route struct {
 	limiter      *limit.Limiter
 	inFlight     *limit.InFlight
 	encoder      *encoding.Encoder // nil compresses nothing
+	best         *encoding.Encoder // nil compresses nothing once more
 	cache        *routeCache       // nil is never cached, or in standard mode
 	standard     *standardCache    // nil is not in standard mode
 	front        bool              // hits are answered before routing
@@ -96,7 +97,7 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 		rt.inFlight = limit.NewInFlight(p.Limits.InFlight)
 	}
 	if p.Compress {
-		rt.encoder = g.encoder
+		rt.encoder, rt.best = g.encoder, g.best
 	}
 	if p.Cache.Stores() {
 		if p.Cache.Standard() {

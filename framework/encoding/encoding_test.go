@@ -99,7 +99,7 @@ func newEncoder(t testing.TB, level int) *encoding.Encoder {
 func TestEveryLevelRoundTrips(t *testing.T) {
 	body := products(t)
 	large := bytes.Repeat(body, 2000) // beyond every window
-	for level := 1; level <= 9; level++ {
+	for level := 1; level <= encoding.Best; level++ {
 		e := newEncoder(t, level)
 		for _, coding := range serverOrder {
 			got, ok := e.Encode(coding, body)
@@ -174,7 +174,7 @@ func TestEncodersAreShared(t *testing.T) {
 }
 
 func TestNewChecksItsArguments(t *testing.T) {
-	for _, level := range []int{0, 10, -1} {
+	for _, level := range []int{0, encoding.Best + 1, -1} {
 		if _, err := encoding.New(level, 0, nil); err == nil {
 			t.Errorf("level %d was taken", level)
 		}
@@ -197,5 +197,17 @@ func BenchmarkEncode(b *testing.B) {
 			}
 			b.ReportMetric(float64(len(got))/float64(len(body)), "share")
 		})
+	}
+}
+
+func TestBestIsSmaller(t *testing.T) {
+	body := products(t)
+	usual, best := newEncoder(t, 6), newEncoder(t, encoding.Best)
+	for _, coding := range serverOrder {
+		before, _ := usual.Encode(coding, body)
+		after, ok := best.Encode(coding, body)
+		if !ok || len(after) >= len(before) {
+			t.Errorf("%s: %d bytes, at the best level %d", coding, len(before), len(after))
+		}
 	}
 }

@@ -120,24 +120,6 @@ func isETag(s string) bool {
 	return len(s) >= 2 && s[0] == '"' && strings.IndexByte(s[1:], '"') == len(s)-2
 }
 
-// encodedETag returns the entity tag of a body in a content coding. Each needs its own, as their bytes differ (RFC 9110,
-// section 8.8.3.3).
-func encodedETag(etag, coding string) string {
-	if etag == "" {
-		return ""
-	}
-	opaque := strings.TrimSuffix(etag, `"`)
-	switch coding {
-	case encoding.Gzip:
-		return opaque + `-gz"`
-	case encoding.Brotli:
-		return opaque + `-br"`
-	case encoding.Zstd:
-		return opaque + `-zs"`
-	}
-	return etag
-}
-
 // matchesAny reports whether an If-None-Match holds etag, by weak comparison (RFC 9110, sections 8.8.3.2 and 13.1.2). A list is
 // read up to its first malformed member.
 func matchesAny(ifNoneMatch, etag string) bool {

@@ -42,6 +42,7 @@ type Rule struct {
 	MaxEntry             int                   // largest body in bytes that is stored
 	Tags                 []string              // of every answer, for purges
 	Encoder              *encoding.Encoder
+	Best                 *encoding.Encoder // compresses once more, behind, what is asked for again; nil is not done
 
 	// ErrorStatus returns the status with which an error of Fetch is answered, or 0 for one that says nothing of the key. An
 	// error of a status of StatusTTL is kept in memory, for this instance, and given to whoever asks. Nil keeps none.
@@ -63,7 +64,8 @@ type Cache struct {
 	memory  *cache.Memory
 	name    string
 	flights *cache.Flights[*fetched]
-	refresh chan struct{} // a place for each refresh under way
+	best    *cache.Flights[struct{}] // one, of bodies that are compressed once more
+	refresh chan struct{}            // a place for each refresh under way
 	passes  *passes
 
 	hits, misses, stale, bypasses, coalesced atomic.Uint64
@@ -86,13 +88,16 @@ func New(memory *cache.Memory, name string) *Cache {
 		memory:  memory,
 		name:    name,
 		flights: cache.NewFlights[*fetched](),
+		best:    cache.NewFlights[struct{}](),
 		refresh: make(chan struct{}, maxRefreshes),
 		passes:  newPasses(),
 	}
 }
 
 // Close waits for fetches under way until ctx ends, and then cancels them. Stored answers stay in the layer.
-func (c *Cache) Close(ctx context.Context) error { return c.flights.Close(ctx) }
+func (c *Cache) Close(ctx context.Context) error {
+	return errors.Join(c.flights.Close(ctx), c.best.Close(ctx))
+}
 
 // Stats returns the counts so far.
 func (c *Cache) Stats() Stats {
@@ -182,7 +187,7 @@ func (c *Cache) forward(
 	var err error
 	for again := true; again; {
 		asked := c.memory.Now()
-		got, joined, err = c.flights.Do(ctx, c.flight(key, rule), timeout(rule), c.fetcher(key, rule, forMiss, fetch))
+		got, joined, err = c.flights.Do(ctx, c.flight(key, rule), timeout(rule), c.fetcher(key, rule, forMiss, rule.negotiate(req), fetch))
 		// Who asked after a purge must not get what an earlier fetch brought. The flight's name covers the purges of
 		// the key and the rule's tags; this covers the tags that only the answer brought.
 		again = err == nil && joined && asked > got.began && c.memory.Purged(key, got.tags) > got.began
@@ -221,7 +226,7 @@ func (c *Cache) forward(
 
 // alone answers with a fetch of the request's own, which is stored if it can be. The key's answers could not be shared lately.
 func (c *Cache) alone(ctx context.Context, key string, rule *Rule, req *Request, fetch Fetch) (Result, error) {
-	got, err := c.fetcher(key, rule, forOne, fetch)(ctx)
+	got, err := c.fetcher(key, rule, forOne, rule.negotiate(req), fetch)(ctx)
 	return c.fetched(rule, req, got, err, false, "; fwd=uri-miss")
 }
 

@@ -27,7 +27,7 @@ func (c *Cache) refreshBehind(ctx context.Context, key string, rule *Rule, why p
 	default:
 		return false
 	}
-	work := c.fetcher(key, rule, why, fetch)
+	work := c.fetcher(key, rule, why, nil, fetch)
 	began := c.flights.Start(ctx, c.flight(key, rule), timeout(rule), func(ctx context.Context) (*fetched, error) {
 		defer func() { <-c.refresh }()
 		return work(ctx)
@@ -38,8 +38,11 @@ func (c *Cache) refreshBehind(ctx context.Context, key string, rule *Rule, why p
 	return began
 }
 
-// fetcher returns the work of a flight: take what another flight or instance made, or fetch, prepare, store.
-func (c *Cache) fetcher(key string, rule *Rule, why purpose, fetch Fetch) func(context.Context) (*fetched, error) {
+// fetcher returns the work of a flight: take what another flight or instance made, or fetch, prepare, store. The answer is
+// compressed in the wanted codings, and in those in which the one before it was asked for, before other instances get it.
+func (c *Cache) fetcher(
+	key string, rule *Rule, why purpose, wanted []string, fetch Fetch,
+) func(context.Context) (*fetched, error) {
 	return func(ctx context.Context) (*fetched, error) {
 		got := &fetched{began: c.memory.Now()}
 		old := c.stored(key)
@@ -66,7 +69,10 @@ func (c *Cache) fetcher(key string, rule *Rule, why purpose, fetch Fetch) func(c
 		if err != nil {
 			return c.fetchFailed(key, rule, old, got, err)
 		}
-		c.keepFetched(key, rule, old, got, resp.normalized(), made)
+		if old.representation != nil {
+			wanted = append(wanted, old.codings()...)
+		}
+		c.keepFetched(key, rule, old, got, resp.normalized(), wanted, made)
 		return got, nil
 	}
 }
@@ -94,7 +100,7 @@ func (r *Rule) serves(stored held, why purpose, shared bool) bool {
 
 // keepFetched prepares an answer of the handler and stores it if it may be. Old is what is stored.
 func (c *Cache) keepFetched(
-	key string, rule *Rule, old held, got *fetched, resp *Response, made cache.Moment,
+	key string, rule *Rule, old held, got *fetched, resp *Response, wanted []string, made cache.Moment,
 ) {
 	resp.Tags = slices.Concat(rule.Tags, resp.Tags)
 	got.detail = personal(resp.Header)
@@ -112,6 +118,7 @@ func (c *Cache) keepFetched(
 		got.detail = otherStatus
 	case got.detail == "":
 		c.passes.forget(key)
+		got.encodeAs(wanted, rule.Encoder)
 		c.store(key, rule, got, made)
 	case got.personal:
 		c.passes.note(key, alone)
@@ -158,13 +165,20 @@ func (c *Cache) store(key string, rule *Rule, got *fetched, made cache.Moment) {
 	whileRevalidate, ifError := rule.stale(r.status)
 	ttl := rule.ttl(r.status) + max(whileRevalidate, ifError)
 	r.begin(rule, r.status, key, r.made)
+	shared := c.memory.Shared()
+	share := func() {
+		if shared != nil {
+			shared.Set(key, r.marshal(rule.MaxEntry), ttl-time.Since(r.made), r.tags, made)
+		}
+	}
+	if rule.Best != nil {
+		r.improve = c.improver(key, rule, r, share)
+	}
 	if got.stored = c.keep(key, got.held, ttl, got.began); !got.stored {
 		got.detail = "purged"
 		return
 	}
-	if shared := c.memory.Shared(); shared != nil {
-		shared.Set(key, r.marshal(), ttl, r.tags, made)
-	}
+	share()
 }
 
 // keep stores a representation in memory and reports whether it did.

@@ -2,6 +2,7 @@ package httpcache
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"time"
 
@@ -123,7 +124,7 @@ func (c *Cache) sends(h held, rule *Rule, req *Request, detail, where string) Ve
 	}
 	own := held{&representation{status: h.status, made: h.made, err: h.err, plain: h.plain}, h.purged}
 	if h.err == nil {
-		own.representation, _ = unmarshal(h.marshal(), h.tags) // it was valid when it was stored
+		own.representation, _ = unmarshal(h.marshal(math.MaxInt), h.tags) // it was valid when it was stored
 	}
 	own.fresh = h.fresh
 	res, err := c.reuse(own, rule, req, age, v.Outcome, detail)
@@ -167,8 +168,8 @@ func (h held) describe(layer string, rule *Rule) Stored {
 		}
 	}
 	s.Variants = append(s.Variants, Body{encoding.Identity, len(h.plain.body), h.plain.etag})
-	for _, coding := range []string{encoding.Gzip, encoding.Brotli, encoding.Zstd} {
-		if v := h.encoded[slot(coding)].Load(); v != nil && v != h.plain {
+	for i, coding := range codings {
+		if v := h.encoded[i].Load(); v != nil && v != h.plain {
 			s.Variants = append(s.Variants, Body{coding, len(v.body), v.etag})
 		}
 	}

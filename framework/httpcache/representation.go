@@ -31,7 +31,8 @@ type representation struct {
 	lifetime
 	encoding sync.Mutex // held while a variant is made
 	encoded  [3]atomic.Pointer[variant]
-	grow     func(bytes int) // accounts for a variant; nil when the representation is not stored
+	grow     func(bytes int)   // accounts for a variant; nil when the representation is not stored
+	improve  func(string) bool // has the variant of a coding compressed once more, or says that it is not to be now
 
 	moment atomic.Pointer[moment]
 }
@@ -42,6 +43,8 @@ type variant struct {
 	etag        string
 	full        form
 	notModified form
+	best        bool         // of the best level
+	left        atomic.Int32 // hits until it is to be compressed once more, when the rule has an encoder for that
 }
 
 // form is one way of answering with a variant. Its head is what a server sends before the body, as far as each sending has it
@@ -136,12 +139,15 @@ func (r *representation) answer(req *Request, e *encoding.Encoder) Result {
 	v := r.plain
 	if coding != encoding.Identity {
 		if v = r.encoded[slot(coding)].Load(); v == nil {
-			etag := encodedETag(r.etag, coding)
-			if conditional && req.IfNoneMatch != "" && matchesAny(req.IfNoneMatch, etag) {
-				// Who has this tag has had the variant: no need to make it to say so.
-				return Result{Status: http.StatusNotModified, fields: withETag(r.plain.notModified.fields, etag)}
+			if conditional && req.IfNoneMatch != "" {
+				if etag := r.hadVariant(req.IfNoneMatch, coding); etag != "" { // no need to make it to say so
+					return Result{Status: http.StatusNotModified, fields: withETag(r.plain.notModified.fields, etag)}
+				}
 			}
-			v = r.encode(coding, etag, e)
+			v = r.encode(coding, e)
+		}
+		if r.improve != nil && v.left.Load() > 0 && v.left.Add(-1) == 0 && !r.improve(coding) {
+			v.left.Store(1) // the next hit asks again
 		}
 	}
 	res := Result{Status: r.status, Body: v.body, fields: v.full.fields, form: &v.full}
@@ -151,6 +157,11 @@ func (r *representation) answer(req *Request, e *encoding.Encoder) Result {
 	if req.IfNoneMatch != "" {
 		if matchesAny(req.IfNoneMatch, v.etag) {
 			return v.unchanged()
+		}
+		if coding != encoding.Identity {
+			if etag := r.hadVariant(req.IfNoneMatch, coding); etag != "" {
+				return Result{Status: http.StatusNotModified, fields: withETag(r.plain.notModified.fields, etag)}
+			}
 		}
 	} else if req.IfModifiedSince != "" && notModifiedSince(req.IfModifiedSince, r.lastModified) {
 		return v.unchanged()
@@ -182,38 +193,6 @@ func cut(res *Result, spec string) {
 	}
 }
 
-// encode makes the variant of a coding, once, whoever asks. A body that does not shrink is its own variant.
-func (r *representation) encode(coding, etag string, e *encoding.Encoder) *variant {
-	r.encoding.Lock()
-	defer r.encoding.Unlock()
-	place := &r.encoded[slot(coding)]
-	if v := place.Load(); v != nil {
-		return v
-	}
-	v := r.plain
-	if body, ok := e.Encode(coding, r.plain.body); ok {
-		v = &variant{body: body, etag: etag}
-		v.full.fields = append(withETag(r.plain.full.fields, etag), field{"Content-Encoding", coding})
-		v.notModified.fields = withETag(r.plain.notModified.fields, etag)
-		if r.grow != nil {
-			r.grow(v.cost())
-		}
-	}
-	place.Store(v)
-	return v
-}
-
-// slot returns where the variant of a coding is.
-func slot(coding string) int {
-	switch coding {
-	case encoding.Gzip:
-		return 0
-	case encoding.Brotli:
-		return 1
-	}
-	return 2
-}
-
 // at returns the fields of a hit of an age, which one second shares.
 func (r *representation) at(name string, age, ttl time.Duration) *moment {
 	ageSeconds, ttlSeconds := int64(age/time.Second), int64(ttl/time.Second)
@@ -242,12 +221,12 @@ func (r *representation) cost() int {
 	for _, f := range r.plain.full.fields {
 		n += len(f.name) + len(f.value)
 	}
+	for i := range r.encoded {
+		if v := r.encoded[i].Load(); v != nil && v != r.plain {
+			n += v.cost()
+		}
+	}
 	return n
-}
-
-// cost returns the bytes that the variant occupies, without the strings that it shares.
-func (v *variant) cost() int {
-	return cap(v.body) + fieldBytes*(cap(v.full.fields)+cap(v.notModified.fields)+3)
 }
 
 // compact returns b without more spare capacity than an eighth.

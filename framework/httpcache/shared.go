@@ -8,14 +8,21 @@ import (
 	"github.com/innatural/chatbot/framework/cache"
 )
 
-// marshal returns what the shared layer keeps of a representation: the identity body and what newRepresentation made of the
-// response. Variants are made again where they are asked for.
-func (r *representation) marshal() []byte {
+// marshal returns what the shared layer keeps of a representation: what newRepresentation made of the response, the identity body,
+// and its variants as long as all bodies have at most so many bytes. Others are made again where they are asked for.
+func (r *representation) marshal(most int) []byte {
+	room := most - len(r.plain.body)
+	var slots []int
+	for i := range r.encoded {
+		if v := r.encoded[i].Load(); v != nil && v != r.plain && len(v.body) <= room {
+			slots, room = append(slots, i), room-len(v.body)
+		}
+	}
 	fields := r.plain.full.fields
 	if r.etag != "" {
 		fields = fields[:len(fields)-1] // newVariant adds the ETag again
 	}
-	size := len(r.plain.body) + len(r.etag) + 64
+	size := most - room + len(r.etag) + 96
 	for _, f := range fields {
 		size += len(f.name) + len(f.value) + 4
 	}
@@ -36,14 +43,23 @@ func (r *representation) marshal() []byte {
 	for _, f := range fields {
 		b = appendText(appendText(b, f.name), f.value)
 	}
-	return append(b, r.plain.body...)
+	b = appendText(b, r.plain.body)
+	for _, i := range slots {
+		v := r.encoded[i].Load()
+		kind := uint64(i) << 1
+		if v.best {
+			kind |= 1
+		}
+		b = appendText(binary.AppendUvarint(b, kind), v.body)
+	}
+	return b
 }
 
-func appendText(b []byte, s string) []byte {
+func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// unmarshal reads what marshal wrote, and reports whether it could. The body shares b.
+// unmarshal reads what marshal wrote, and reports whether it could. The bodies share b.
 func unmarshal(b []byte, tags []string) (*representation, bool) {
 	d := decoder{b: b}
 	r := &representation{status: int(d.uvarint()), tags: tags}
@@ -64,11 +80,16 @@ func unmarshal(b []byte, tags []string) (*representation, bool) {
 	for range n {
 		fields = append(fields, field{d.text(), d.text()})
 	}
-	if d.bad || r.status < 100 || r.status > 999 {
-		return nil, false
+	r.plain = newVariant(d.bytes(), fields, r.etag)
+	for len(d.b) > 0 {
+		kind := d.uvarint()
+		if body := d.bytes(); !d.bad && kind>>1 < uint64(len(codings)) {
+			r.encoded[kind>>1].Store(r.newEncoded(codings[kind>>1], body, kind&1 == 1))
+		} else {
+			return nil, false
+		}
 	}
-	r.plain = newVariant(slices.Clip(d.b), fields, r.etag)
-	return r, true
+	return r, !d.bad && r.status >= 100 && r.status <= 999
 }
 
 // decoder reads values off the beginning of b until one is not there.
@@ -89,15 +110,18 @@ func (d *decoder) varint() int64 {
 	return n
 }
 
-func (d *decoder) text() string {
+func (d *decoder) text() string { return string(d.bytes()) }
+
+// bytes returns a part of b.
+func (d *decoder) bytes() []byte {
 	n := d.uvarint()
 	if n > uint64(len(d.b)) {
 		d.skip(0)
-		return ""
+		return nil
 	}
-	s := string(d.b[:n])
+	part := slices.Clip(d.b[:n])
 	d.b = d.b[n:]
-	return s
+	return part
 }
 
 func (d *decoder) skip(size int) {
@@ -115,6 +139,9 @@ func (c *Cache) take(key string, rule *Rule, why purpose, found cache.Found, got
 		return false
 	}
 	r.begin(rule, r.status, key, r.made)
+	if rule.Best != nil {
+		r.improve = c.improver(key, rule, r, func() {}) // who made the answer shares what it makes of it
+	}
 	there := held{r, found.Stale}
 	if old := c.stored(key); old.representation == nil || r.made.After(old.made) {
 		c.keep(key, there, time.Until(found.Expires), got.began)

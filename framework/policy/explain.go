@@ -146,14 +146,15 @@ func (p *Policy) Explain(method, target string, stages []string) Explanation {
 	case route.Cache.TTL == 0:
 		e.Why = "not cached: its ttl is 0s"
 	default:
-		e.Cached, e.Why = true, stored(route.Cache)
+		e.Cached, e.Why = true, p.stored(route)
 		e.CacheKey = cacheKey(*route.Cache, method, path, query, match.Params)
 	}
 	return e
 }
 
-// stored says for how long answers are stored.
-func stored(c *RouteCache) string {
+// stored says for how long answers of a route are stored.
+func (p *Policy) stored(r *Route) string {
+	c := r.Cache
 	why := []string{"cached for " + c.TTL.String()}
 	for _, status := range slices.Sorted(maps.Keys(c.StatusTTL)) {
 		why = append(why, "a "+status+" for "+c.StatusTTL[status].String())
@@ -164,6 +165,9 @@ func stored(c *RouteCache) string {
 	}
 	if c.EarlyRefresh > 0 {
 		why = append(why, "made anew behind a hit in the last "+percent(c.EarlyRefresh))
+	}
+	if r.Compress && p.Compression.Enabled && p.Compression.Best {
+		why = append(why, "compressed once more when asked for again")
 	}
 	return strings.Join(why, ", ")
 }

@@ -90,6 +90,7 @@ type Compression struct {
 	Enabled   bool     `toml:"enabled" doc:"Whether answers are compressed."`
 	Level     int      `toml:"level" doc:"Effort, 1 (fastest) to 9 (smallest)." check:"min=1,max=9"`
 	MinSize   Size     `toml:"min_size" doc:"Smallest body that is compressed." check:"min=0B,max=1GiB"`
+	Best      bool     `toml:"best" doc:"Whether a stored answer that is asked for again and again is compressed once more in the background, at the best level."`
 	Encodings []string `toml:"encodings" doc:"Encodings offered, the preferred one first." check:"nonempty,oneof=gzip|br|zstd"`
 }
 
