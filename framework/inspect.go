@@ -19,7 +19,7 @@ type Inspection struct {
 	httpcache.Inspection
 }
 
-// Inspect says what the cache holds for a request and what it would do with it, changing nothing.
+// Inspect says what the cache holds for a request, a GET or HEAD without a body, and what it would do with it, changing nothing.
 func (h *Host) Inspect(ctx context.Context, req *Request) Inspection {
 	target := req.path
 	if req.query != "" {
@@ -33,15 +33,21 @@ func (h *Host) Inspect(ctx context.Context, req *Request) Inspection {
 		return found
 	}
 	rt := h.gen.routes[e.Index]
-	found.Handler = rt.policy.Handler
-	if rt.cache == nil {
+	found.Handler, found.Key = rt.policy.Handler, CacheKey(&rt.policy, req)
+	switch host := req.Header("Host"); {
+	case rt.standard != nil:
+		found.Mode = "standard"
+		found.Inspection = h.gen.app.standard.Inspect(ctx, &rt.standard.rule, &httpcache.StandardRequest{
+			Method: req.method, Key: httpcache.TargetKey(rt.standard.scope, host, target), Values: req.values,
+		})
+	case rt.cache != nil:
+		found.Mode = "policy"
+		var key httpcache.Key
+		rt.cache.read(&key, host, req.path, req.query, req.headers)
+		found.Inspection = h.gen.app.responses.Inspect(ctx, key.String(), &rt.cache.rule, req.conditions())
+	default:
 		found.Verdict = httpcache.Verdict{Outcome: httpcache.Bypass, Reason: e.Why}
-		return found
 	}
-	var key httpcache.Key
-	rt.cache.read(&key, req.Header("Host"), req.path, req.query, req.headers)
-	found.Mode, found.Key = "policy", key.Readable()
-	found.Inspection = h.gen.app.responses.Inspect(ctx, key.String(), &rt.cache.rule, req.conditions())
 	return found
 }
 

@@ -13,12 +13,12 @@ import (
 	"github.com/innatural/chatbot/framework/cache"
 )
 
-// The paths of the cache's administration, which are the HTTP contract's.
+// The handlers of the cache's administration, and the paths that they have in the HTTP contract. A policy may give them others.
 const (
-	statsPath      = "/api/cache/stats"
-	inspectPath    = "/api/cache/inspect"
-	flushPath      = "/api/cache/flush"
-	invalidatePath = "/api/cache/invalidate"
+	statsHandler, statsPath           = "cacheadmin.stats", "/api/cache/stats"
+	inspectHandler, inspectPath       = "cacheadmin.inspect", "/api/cache/inspect"
+	flushHandler, flushPath           = "cacheadmin.flush", "/api/cache/flush"
+	invalidateHandler, invalidatePath = "cacheadmin.invalidate", "/api/cache/invalidate"
 )
 
 func (s *session) cache() *cobra.Command {
@@ -49,7 +49,7 @@ func (s *session) cacheStats() *cobra.Command {
 		Example: s.examples("cache stats", "as a table", "cache stats --format json", "as the server sends it"),
 		Args:    s.args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			return s.administer(&to, http.MethodGet, statsPath, nil, func(answer []byte) error {
+			return s.administer(&to, call{statsHandler, http.MethodGet, statsPath, "", nil}, func(answer []byte) error {
 				var a struct {
 					Cache cache.Report `json:"cache"`
 				}
@@ -86,7 +86,7 @@ func (s *session) cacheInspect() *cobra.Command {
 				to.server = u.Scheme + "://" + u.Host
 			}
 			query := url.Values{"url": {args[0]}, "header": headers}
-			return s.administer(&to, http.MethodGet, inspectPath+"?"+query.Encode(), nil, func(answer []byte) error {
+			return s.administer(&to, call{inspectHandler, http.MethodGet, inspectPath, query.Encode(), nil}, func(answer []byte) error {
 				var found framework.Inspection
 				if err := json.Unmarshal(answer, &found); err != nil {
 					return fmt.Errorf("read inspection: %w", err)
@@ -130,7 +130,7 @@ func (s *session) cachePurge() *cobra.Command {
 			if given != 1 {
 				return fmt.Errorf("say what to purge by one of --key, --pattern and --tag; %s cache flush purges everything", s.Name)
 			}
-			return s.purge(&to, invalidatePath, what)
+			return s.purge(&to, invalidateHandler, invalidatePath, what)
 		},
 	}
 	to.register(c)
@@ -149,14 +149,14 @@ func (s *session) cacheFlush() *cobra.Command {
 		Short:   "Purge everything",
 		Example: s.examples("cache flush", "in every layer, on every instance"),
 		Args:    s.args(0, 0),
-		RunE:    func(*cobra.Command, []string) error { return s.purge(&to, flushPath, struct{}{}) },
+		RunE:    func(*cobra.Command, []string) error { return s.purge(&to, flushHandler, flushPath, struct{}{}) },
 	}
 	to.register(c)
 	return c
 }
 
 // purge orders a purge and prints what happened in each layer. What could be done only in part is a problem.
-func (s *session) purge(to *adminFlags, path string, what any) error {
+func (s *session) purge(to *adminFlags, handler, path string, what any) error {
 	body, err := json.Marshal(what)
 	if err != nil {
 		return fmt.Errorf("write order: %w", err)
@@ -168,7 +168,7 @@ func (s *session) purge(to *adminFlags, path string, what any) error {
 		}
 		return s.printf("%s", &a)
 	}
-	err = s.administer(to, http.MethodPost, path, body, show)
+	err = s.administer(to, call{handler, http.MethodPost, path, "", body}, show)
 	refused, ok := errors.AsType[*refusal](err)
 	if !ok || refused.code != "redis_unavailable" {
 		return err
@@ -182,12 +182,12 @@ func (s *session) purge(to *adminFlags, path string, what any) error {
 }
 
 // administer asks the server, and shows its answer, or prints it as it is when JSON is wanted.
-func (s *session) administer(to *adminFlags, method, path string, body []byte, show func(answer []byte) error) error {
+func (s *session) administer(to *adminFlags, of call, show func(answer []byte) error) error {
 	server, err := s.admin(to)
 	if err != nil {
 		return err
 	}
-	answer, err := server.ask(method, path, body)
+	answer, err := server.ask(of)
 	switch {
 	case err != nil:
 		return err

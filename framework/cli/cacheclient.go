@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/policy"
 )
 
 // Bounds of asking a server.
@@ -46,6 +48,15 @@ func (f *adminFlags) register(c *cobra.Command) {
 // adminClient asks a server for what its admin routes do.
 type adminClient struct {
 	program, server, token string
+	policy                 *policy.Policy // of the server, if it is known
+}
+
+// call is what a server is asked for.
+type call struct {
+	handler      string // of the route
+	method, path string // the path where the server's policy is not known
+	query        string
+	body         []byte
 }
 
 // admin finds the server that flags mean, and the token.
@@ -66,13 +77,14 @@ func (s *session) admin(flags *adminFlags) (*adminClient, error) {
 			return nil, fmt.Errorf("read admin token: %s does not hold one line", flags.tokenFile)
 		}
 	}
-	if c.server != "" && c.token != "" {
+	if c.server != "" && c.token != "" && flags.policy == "" {
 		return c, nil
 	}
 	p, err := s.loadPolicy(flags.policy, nil)
 	if err != nil {
 		return nil, fmt.Errorf("find the server: %w", err)
 	}
+	c.policy = p
 	if c.server == "" {
 		c.server = baseURL(p, p.Server.Listen)
 	}
@@ -82,15 +94,32 @@ func (s *session) admin(flags *adminFlags) (*adminClient, error) {
 	return c, nil
 }
 
+// url is where a call goes.
+func (c *adminClient) url(of call) string {
+	path := of.path
+	if c.policy != nil {
+		for _, r := range c.policy.Routes {
+			if r.Handler == of.handler && !strings.ContainsAny(r.Path, ":*") {
+				path = r.Path
+				break
+			}
+		}
+	}
+	if of.query != "" {
+		path += "?" + of.query
+	}
+	return c.server + path
+}
+
 // ask sends a request and returns the JSON of a good answer. Another one is a *refusal.
-func (c *adminClient) ask(method, path string, body []byte) ([]byte, error) {
+func (c *adminClient) ask(of call) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), adminDeadline)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, c.server+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, of.method, c.url(of), bytes.NewReader(of.body))
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", c.server, err)
 	}
-	if body != nil {
+	if of.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.token != "" {
@@ -107,7 +136,7 @@ func (c *adminClient) ask(method, path string, body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the answer of %s: %w", c.server, err)
 	}
-	return answer, c.judge(response, answer)
+	return answer, c.judge(of, response, answer)
 }
 
 // unreachable words why no server answers, and what to do.
@@ -153,26 +182,28 @@ func (r *refusal) layers() string {
 }
 
 // judge makes a refusal of an answer that is not good.
-func (c *adminClient) judge(response *http.Response, answer []byte) error {
+func (c *adminClient) judge(of call, response *http.Response, answer []byte) error {
 	var said struct {
-		Success *bool              `json:"success"`
+		Success bool               `json:"success"`
 		Error   string             `json:"error"`
+		Detail  string             `json:"detail"` // instead of Error in a problem of RFC 9457, outside /api
 		Code    string             `json:"code"`
 		Details []framework.Detail `json:"details"`
 	}
-	ours := json.Unmarshal(answer, &said) == nil && said.Success != nil
+	ours := json.Unmarshal(answer, &said) == nil && (said.Success || said.Code != "")
+	why := cmp.Or(said.Error, said.Detail)
 	switch status := response.StatusCode; {
-	case ours && status == http.StatusOK && *said.Success:
+	case ours && status == http.StatusOK && said.Success:
 		return nil
 	case !ours:
-		return fmt.Errorf("%s answers %s, and is no server of this kind; name another with --server", c.server, response.Status)
+		return fmt.Errorf("%s answers %s, and not as this program does; name another server with --server, or its policy with --policy", c.server, response.Status)
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
-		return fmt.Errorf("%s has no %s; its policy needs a route for it, with a handler of the plugin cacheadmin",
-			c.server, response.Request.URL.Path)
+		return fmt.Errorf("nothing answers at %s%s; the server's policy needs a route there with the handler %s, "+
+			"or has it elsewhere: name it with --policy", response.Request.URL.Host, response.Request.URL.Path, of.handler)
 	case status == http.StatusUnauthorized, status == http.StatusForbidden && c.token != "":
-		return fmt.Errorf("%s: %s; give it with --token-file, or in the variable POLICY__SERVER__ADMIN_TOKEN", c.server, said.Error)
+		return fmt.Errorf("%s: %s; give it with --token-file, or in the variable POLICY__SERVER__ADMIN_TOKEN", c.server, why)
 	case status == http.StatusTooManyRequests:
-		return fmt.Errorf("%s: %s (in %s seconds)", c.server, said.Error, response.Header.Get("Retry-After"))
+		return fmt.Errorf("%s: %s (in %s seconds)", c.server, why, response.Header.Get("Retry-After"))
 	}
-	return &refusal{code: said.Code, message: c.server + ": " + said.Error, details: said.Details, body: answer}
+	return &refusal{code: said.Code, message: c.server + ": " + why, details: said.Details, body: answer}
 }

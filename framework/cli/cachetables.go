@@ -53,7 +53,11 @@ func (s *session) inspection(found *framework.Inspection) string {
 		t.row("  key", found.Key)
 		t.row("  mode", found.Mode)
 	}
-	t.row("  now", cmp.Or(string(found.Verdict.Outcome), "no answer")+": "+found.Verdict.Reason)
+	outcome := cmp.Or(string(found.Verdict.Outcome), "no answer")
+	if found.Verdict.Outcome == httpcache.Hit {
+		outcome = styled(s.out, green, outcome)
+	}
+	t.row("  now", outcome+": "+found.Verdict.Reason)
 	if v := found.Verdict; v.Status != 0 {
 		sent := strconv.Itoa(v.Status)
 		if v.Encoding != "" {
@@ -97,6 +101,9 @@ func (s *session) stored(a *httpcache.Stored) string {
 	}
 	if a.Vary != "" {
 		t.row("  vary", a.Vary)
+	}
+	for _, f := range a.For {
+		t.row("  for", f)
 	}
 	b.WriteString(t.String())
 	t = newTable()

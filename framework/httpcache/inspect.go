@@ -35,6 +35,7 @@ type Stored struct {
 	OnError      int64     `json:"staleIfError"`         // how long it is sent when no new one can be made
 	LastModified string    `json:"lastModified,omitempty"`
 	Vary         string    `json:"vary,omitempty"`
+	For          []string  `json:"for,omitempty"` // in standard mode: what requests have of the fields of vary
 	SoftlyPurged bool      `json:"softlyPurged"`
 	Tags         []string  `json:"tags"`
 	Variants     []Body    `json:"variants"`
@@ -134,6 +135,12 @@ func (c *Cache) sends(h held, rule *Rule, req *Request, detail, where string) Ve
 	case res.Body != nil:
 		v.Encoding = encoding.Identity
 	}
+	v.read(&res)
+	return v
+}
+
+// read takes from an answer what it says of itself.
+func (v *Verdict) read(res *Result) {
 	for name, value := range res.Header() {
 		switch name {
 		case "Cache-Status":
@@ -142,7 +149,6 @@ func (c *Cache) sends(h held, rule *Rule, req *Request, detail, where string) Ve
 			v.Encoding = value
 		}
 	}
-	return v
 }
 
 func (h held) describe(layer string, rule *Rule) Stored {

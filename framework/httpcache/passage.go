@@ -69,42 +69,56 @@ func (p *passage) timeout() time.Duration {
 // reuse answers with the stored response if the response, the policy and the request allow that (RFC 9111, sections 4.2 and 5.2.1).
 // A request that has waited for another's fetch says so.
 func (p *passage) reuse(ctx context.Context, waited string) (Delivery, bool) {
-	v := p.old
-	if v == nil {
+	if p.old == nil {
 		if waited == "" {
 			p.s.memory.CountMiss()
 		}
 		return Delivery{}, false
 	}
+	res, detail, ok := p.reusable(waited)
+	if !ok {
+		return Delivery{}, false
+	}
+	if detail == whileRevalidating {
+		p.refreshBehind(ctx)
+	}
+	p.s.memory.CountHit()
+	return Delivery{Result: res}, true
+}
+
+// whileRevalidating is the detail of a stale answer behind which a new one is made.
+const whileRevalidating = "stale-while-revalidate"
+
+// reusable returns the answer with the stored response, if that may be reused, and why when it is stale. If not, it may say why the
+// request goes on.
+func (p *passage) reusable(waited string) (res Result, detail string, ok bool) {
+	v, a := p.old, p.asked
 	age, left := p.left(v)
 	fresh := left > 0 && !v.control.noCache
-	a := p.asked
-	outcome, status, detail := Hit, "; hit", ""
+	outcome, status := Hit, "; hit"
 	switch {
 	case a.noCache, a.maxAge.valid && age > a.maxAge.seconds, a.minFresh.valid && left < a.minFresh.seconds:
 		if fresh {
 			p.why = "request"
 		}
-		return Delivery{}, false
+		return Result{}, "", false
 	case fresh:
 		if waited != "" {
 			outcome, status = Miss, waited
 		}
 	case v.control.strict():
-		return Delivery{}, false
+		return Result{}, "", false
 	case a.anyStale, a.maxStale.valid && -left <= a.maxStale.seconds:
 		outcome, detail = Stale, "max-stale"
 	case -left <= max(p.rule.StaleWhileRevalidate, v.control.staleWhileRevalidate.seconds):
-		outcome, detail = Stale, "stale-while-revalidate"
-		p.refreshBehind(ctx)
+		outcome, detail = Stale, whileRevalidating
 	default:
-		return Delivery{}, false
+		return Result{}, "", false
 	}
-	p.s.memory.CountHit()
-	res := answer(v, p.req)
+	res = answer(v, p.req)
 	res.Outcome = outcome
 	p.s.say(&res, v, age, status, detail)
-	return Delivery{Result: res}, true
+	return res, detail, true
 }
 
 // left returns a response's age and how long it is fresh yet: less than nothing when it is stale.

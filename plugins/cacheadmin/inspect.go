@@ -1,6 +1,7 @@
 package cacheadmin
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"strings"
@@ -33,10 +34,7 @@ func described(req *framework.Request) (*framework.Request, error) {
 	case err != nil, u.Opaque != "", u.Host == "" && !strings.HasPrefix(text, "/"):
 		return nil, invalid("url", "is no URL; write a path that begins with a slash, or all of it from http:// on")
 	}
-	asked := framework.NewRequest("GET", u.RequestURI(), nil)
-	if u.Host != "" {
-		asked.WithHeader("Host", u.Host)
-	}
+	asked := framework.NewRequest("GET", u.RequestURI(), nil).WithHeader("Host", cmp.Or(u.Host, req.Header("Host")))
 	for _, line := range req.QueryAll("header") {
 		name, value, ok := strings.Cut(line, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
