@@ -274,7 +274,8 @@ func TestPastARedisHitWasSlowerThanAMiss(t *testing.T) {
 			if n != hits {
 				t.Errorf("%d hits in Redis took %d GET", hits, n)
 			}
-		case "set", "setnx", "mget", "exists", "ttl", "pttl", "pexpire", "expire", "del", "unlink", "smembers", "scan", "keys", "hget", "strlen":
+		case "set", "setnx", "mget", "exists", "ttl", "pttl", "pexpire", "expire", "del", "unlink", "smembers", "scan", "keys",
+			"hget", "strlen":
 			if n != 0 {
 				t.Errorf("%d hits in Redis took %d %s", hits, n, strings.ToUpper(command))
 			}

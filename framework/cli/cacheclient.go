@@ -196,7 +196,8 @@ func (c *adminClient) judge(of call, response *http.Response, answer []byte) err
 	case ours && status == http.StatusOK && said.Success:
 		return nil
 	case !ours:
-		return fmt.Errorf("%s answers %s, and not as this program does; name another server with --server, or its policy with --policy", c.server, response.Status)
+		return fmt.Errorf("%s answers %s, and not as this program does; "+
+			"name another server with --server, or its policy with --policy", c.server, response.Status)
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
 		return fmt.Errorf("nothing answers at %s%s; the server's policy needs a route there with the handler %s, "+
 			"or has it elsewhere: name it with --policy", response.Request.URL.Host, response.Request.URL.Path, of.handler)

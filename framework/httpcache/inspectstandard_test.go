@@ -92,22 +92,28 @@ func TestInspectForetellsStandardMode(t *testing.T) {
 			[]string{"Cache-Control", "max-age=60"}, 70 * time.Second, nil, "MISS innatural; fwd=stale", "has nothing to ask the origin by",
 		},
 		"to be validated": {
-			[]string{"Cache-Control", "max-age=60", "Etag", `"1"`}, 70 * time.Second, nil,
+			[]string{"Cache-Control", "max-age=60", "Etag", `"1"`},
+			70 * time.Second, nil,
 			"MISS innatural; fwd=stale", "asked whether it still holds",
 		},
 		"while revalidating": {
-			[]string{"Cache-Control", "max-age=60, stale-while-revalidate=60"}, 70 * time.Second, nil,
+			[]string{"Cache-Control", "max-age=60, stale-while-revalidate=60"},
+			70 * time.Second, nil,
 			"STALE innatural; hit; ttl=-10; detail=stale-while-revalidate", "sent while a new one is made",
 		},
 		"max-stale": {
-			[]string{"Cache-Control", "max-age=60"}, 70 * time.Second, []string{"Cache-Control", "max-stale=20"},
+			[]string{"Cache-Control", "max-age=60"},
+			70 * time.Second,
+			[]string{"Cache-Control", "max-stale=20"},
 			"STALE innatural; hit; ttl=-10; detail=max-stale", "the request takes it",
 		},
 		"no-cache": {
 			[]string{"Cache-Control", "max-age=60"}, 0, []string{"Cache-Control", "no-cache"}, "MISS innatural; fwd=request", "asks for more",
 		},
 		"another variant": {
-			[]string{"Cache-Control", "max-age=60", "Vary", "Accept-Language"}, 0, []string{"Accept-Language", "ar"},
+			[]string{"Cache-Control", "max-age=60", "Vary", "Accept-Language"},
+			0,
+			[]string{"Accept-Language", "ar"},
 			"MISS innatural; fwd=vary-miss", "other fields (Vary)",
 		},
 		"a condition": {

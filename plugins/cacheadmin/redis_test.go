@@ -3,6 +3,7 @@ package cacheadmin_test
 import (
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,6 +75,32 @@ func TestPurgesAnswerForEachLayer(t *testing.T) {
 	}
 	if !strings.Contains(a.Logs(), "Cache purged in part") {
 		t.Error("the log does not say that a purge was done in part")
+	}
+}
+
+// A storm of flushes meets a Redis that hangs: each is answered, and hits go on.
+func TestFlushStormsWithAHungRedis(t *testing.T) {
+	redis := redistest.Start(t)
+	s := instances(t, redis, 1)[0]
+	fill(t, s)
+	redis.Hang()
+	defer redis.Resume()
+	var flushes sync.WaitGroup
+	for range 200 {
+		flushes.Go(func() {
+			a := s.Do(t, "POST", "/api/cache/flush", "", "Authorization", "Bearer t0ken")
+			if a.Status != 502 || !strings.Contains(a.Body, `"code":"redis_unavailable"`) {
+				t.Errorf("a flush: %d %s", a.Status, a.Body)
+			}
+			if a = s.Get(t, "/api/products/1"); a.Status != 200 {
+				t.Errorf("an answer after it: %d %s", a.Status, a.Body)
+			}
+		})
+	}
+	flushes.Wait()
+	fill(t, s)
+	if !cached(t, s, "/api/products/1") {
+		t.Error("memory does not serve")
 	}
 }
 
