@@ -191,7 +191,11 @@ func eachDirective(lines []string, f func(name, value string, hasValue bool)) (m
 			if text, ok := unquote(value); ok {
 				value = text
 			}
-			f(strings.ToLower(strings.TrimRight(name, " \t")), value, hasValue)
+			trimmed := strings.TrimRight(name, " \t")
+			if len(trimmed) < len(name) {
+				value = " " + value // there must be no space: the name counts, and the argument is not valid
+			}
+			f(strings.ToLower(trimmed), value, hasValue)
 		}
 	}
 	return malformed

@@ -153,7 +153,7 @@ func directives() []Case {
 		{"a parameter", "max-age=100;x=y", false},
 		{"nothing", "max-age", false},
 		{"nothing behind =", "max-age=", false},
-		{"a space before =", "max-age =100", true},
+		{"a space before =", "max-age =100", false},
 		{"a space behind =", "max-age= 100", false},
 		{"zeros before", "max-age=00100", true},
 		{"beyond any number", "max-age=99999999999999999999", true},
