@@ -14,17 +14,16 @@ func TestMemoryLimit(t *testing.T) {
 	const m = 1 << 20
 	full := cache.Stats{MaxBytes: 1200 * m, Bytes: 1200 * m} // of which 1050 are live
 	for _, test := range []struct {
-		name         string
-		layer        cache.Stats
-		live, stacks int64
-		want         int64
+		name           string
+		layer          cache.Stats
+		others, stacks int64
+		want           int64
 	}{
 		{"an empty layer", cache.Stats{MaxBytes: 1200 * m}, 10 * m, 0, 1316 * m},
-		{"a full layer", full, 1060 * m, m, 1317 * m},
-		{"the rest of the process holds as much again", full, 2100 * m, m, (1 + 2100 + 525 + 32) * m},
-		{"nothing is known yet", cache.Stats{MaxBytes: 1200 * m, Bytes: 12 * m}, 0, 0, 1316 * m},
+		{"a full layer", full, 10 * m, m, 1317 * m},
+		{"the rest of the process holds as much again", full, 1050 * m, m, (1 + 1050 + 1575 + 32) * m},
 	} {
-		if got := memoryLimit(test.layer, test.live, test.stacks); got != test.want {
+		if got := memoryLimit(test.layer, test.others, test.stacks); got != test.want {
 			t.Errorf("%s: %d MiB, want %d", test.name, got/m, test.want/m)
 		}
 	}
