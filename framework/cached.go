@@ -145,7 +145,7 @@ func (x *exchange) cached() (*Response, error) {
 	if hit, ok := x.app().responses.Hit(key, &c.rule, &conditions); ok {
 		return x.stored(&hit)
 	}
-	return x.shared(c, key, x.view(c, fields), conditions)
+	return x.shared(c, key, c.request(x.path, x.query, x.params, fields), conditions)
 }
 
 // shared answers with what one fetch makes for all who ask for the key, or with what is stale.
@@ -241,14 +241,14 @@ func (x *exchange) fields(c *routeCache) []field {
 // viewOf returns bytes as a string that is good for as long as they do not change.
 func viewOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// view copies what a handler of a cached route may read: the declared inputs and nothing else.
-func (x *exchange) view(c *routeCache, fields []field) Request {
-	v := Request{method: http.MethodGet, path: x.path, params: x.params, view: &c.view}
+// request copies what a handler of a cached route may read of a request: the declared inputs and nothing else.
+func (c *routeCache) request(path, query string, params []policy.Param, fields []field) Request {
+	v := Request{method: http.MethodGet, path: path, params: params, view: &c.view}
 	if narrow := c.view.narrow; narrow != nil {
-		v.path, v.params = narrow.of(x.path, x.params)
+		v.path, v.params = narrow.of(path, params)
 	}
-	if x.query != "" {
-		v.query = declaredQuery(x.query, c.inputs.Query)
+	if query != "" {
+		v.query = declaredQuery(query, c.inputs.Query)
 	}
 	for _, name := range c.inputs.Headers {
 		for _, f := range fields {

@@ -39,6 +39,7 @@ type route struct {
 	best         *encoding.Encoder // nil compresses nothing once more
 	cache        *routeCache       // nil is never cached, or in standard mode
 	standard     *standardCache    // nil is not in standard mode
+	streams      *routeCache       // of a handler whose streams are stored
 	front        bool              // hits are answered before routing
 	outcomes     map[httpcache.Outcome]prometheus.Counter
 }
@@ -57,12 +58,18 @@ func (g *generation) buildRoutes() error {
 	slices.Sort(g.sources)
 	scope := strconv.FormatUint(xxhash.Sum64String(g.policy.AnswersHash()+"\n"+strings.Join(g.sources, "\n")), 36)
 	for _, rt := range g.routes {
-		if rt != nil && rt.cache != nil {
-			if rt.cache.scope = scope; rt.cache.template != nil { // two routes may have the same template
-				rt.cache.scope = strconv.FormatUint(xxhash.Sum64String(scope+rt.policy.Method+" "+rt.policy.Path), 36)
+		if rt == nil {
+			continue
+		}
+		for _, c := range []*routeCache{rt.cache, rt.streams} {
+			if c == nil {
+				continue
+			}
+			if c.scope = scope; c.template != nil { // two routes may have the same template
+				c.scope = strconv.FormatUint(xxhash.Sum64String(scope+rt.policy.Method+" "+rt.policy.Path), 36)
 			}
 		}
-		if rt != nil && rt.standard != nil {
+		if rt.standard != nil {
 			rt.standard.scope = scope
 		}
 	}
@@ -100,9 +107,13 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 		rt.encoder, rt.best = g.encoder, g.best
 	}
 	if p.Cache.Stores() {
-		if p.Cache.Standard() {
+		switch {
+		case p.Cache.Standard():
 			rt.standard = newStandardCache(rt)
-		} else {
+		case info.Stream:
+			rt.streams = newRouteCache(rt)
+			rt.handler = rt.recorded(rt.streams, handler)
+		default:
 			rt.cache = newRouteCache(rt)
 			rt.front = len(p.CORS.Origins) == 0 // where they depend on nothing that the front does not look at
 		}

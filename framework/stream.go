@@ -20,6 +20,8 @@ type Stream struct {
 	ended  chan error    // the handler's end
 	conn   chan net.Conn // to a handler that takes the connection over
 	once   sync.Once
+	sent   func([]byte) // takes each piece that was written; nil takes none
+	broken bool         // a piece could not be written
 }
 
 func newStream() *Stream {
@@ -45,6 +47,14 @@ func (s *Stream) Start() error {
 }
 
 func (s *Stream) send(p []byte) (int, error) {
+	n, err := s.deliver(p)
+	if s.broken = s.broken || err != nil; err == nil && s.sent != nil {
+		s.sent(p)
+	}
+	return n, err
+}
+
+func (s *Stream) deliver(p []byte) (int, error) {
 	select {
 	case s.pieces <- p:
 	case <-s.gone:

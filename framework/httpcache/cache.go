@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,6 +68,8 @@ type Cache struct {
 	best    *cache.Flights[struct{}] // one, of bodies that are compressed once more
 	refresh chan struct{}            // a place for each refresh under way
 	passes  *passes
+
+	recording sync.Map // *Recording by key, of the streams that are being recorded
 
 	hits, misses, stale, bypasses, coalesced atomic.Uint64
 }

@@ -31,3 +31,21 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 	})
 }
+
+func FuzzUnmarshalStream(f *testing.F) {
+	f.Add((&recorded{
+		made: time.Unix(1, 2), fields: []field{{"Content-Type", "text/event-stream"}}, pieces: []piece{{time.Second, []byte("a")}, {0, nil}},
+	}).marshal())
+	f.Add([]byte{2, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, ok := unmarshalStream(bytes.Clone(b), nil)
+		if !ok {
+			return
+		}
+		again, ok := unmarshalStream(r.marshal(), nil)
+		same := func(a, b piece) bool { return max(a.after, 0) == b.after && bytes.Equal(a.body, b.body) }
+		if !ok || !again.made.Equal(r.made) || !slices.Equal(again.fields, r.fields) || !slices.EqualFunc(r.pieces, again.pieces, same) {
+			t.Errorf("%x: %+v became %+v", b, r, again)
+		}
+	})
+}

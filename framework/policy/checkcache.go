@@ -78,7 +78,7 @@ func (c *routeChecker) checkStatuses() {
 
 // checkStandard reports what a route in standard mode must not say, because its answers do.
 func (c *routeChecker) checkStandard() {
-	for _, key := range []string{"ttl", "status_ttl", "jitter", "early_refresh", "key", "query", "headers", "cookies", "host"} {
+	for _, key := range []string{"ttl", "status_ttl", "jitter", "early_refresh", "key", "query", "headers", "cookies", "host", "stream"} {
 		if c.has("cache." + key) {
 			c.problem("cache."+key, kindStandardKey, "in standard mode the answers say that themselves, not the policy",
 				`drop it, or write mode = "policy"`)
@@ -136,10 +136,14 @@ func (c *routeChecker) checkHandler(h Handler) {
 	r := c.route
 	switch {
 	case r.Cache.Standard():
-	case h.Stream && r.Cache != nil:
-		c.problem("cache", kindStreamCached, h.Name+" answers with a stream, which is never stored", "drop the cache table")
+	case h.Stream && r.Cache != nil && !r.Cache.Stream:
+		c.problem("cache", kindStreamCached, h.Name+" answers with a stream, which is stored only if that is asked for",
+			"write stream = true in the cache table, or drop the table")
+	case r.Cache != nil && r.Cache.Stream && !h.Stream:
+		c.problem("cache.stream", kindNotAStream, h.Name+" does not answer with a stream", "drop it")
 	case r.Cache != nil:
 		c.checkInputs(h)
+		c.checkStored()
 	}
 	if h.Stream && r.Compress {
 		c.problem("compress", kindStreamCompressed, h.Name+" answers with a stream, which is never compressed", "drop compress")
@@ -149,6 +153,18 @@ func (c *routeChecker) checkHandler(h Handler) {
 	}
 	if !h.Stream && !h.Gateway && c.has("stream") {
 		c.problem("stream", kindNotAStream, h.Name+" does not answer with a stream", "drop the stream table")
+	}
+}
+
+// checkStored reports what a stored stream has not: it is replayed while it is fresh, or made anew by the client that asks.
+func (c *routeChecker) checkStored() {
+	if !c.route.Cache.Stream {
+		return
+	}
+	for _, key := range []string{"status_ttl", "early_refresh", "stale_while_revalidate", "stale_if_error"} {
+		if c.has("cache." + key) {
+			c.problem("cache."+key, kindStreamCached, "a stream is stored whole, as a 200, and sent while it is fresh", "drop it")
+		}
 	}
 }
 

@@ -160,6 +160,9 @@ func (p *Policy) stored(r *Route) string {
 		why = append(why, "a "+status+" for "+c.StatusTTL[status].String())
 	}
 	percent := func(share float64) string { return strconv.FormatFloat(100*share, 'f', -1, 64) + " %" }
+	if c.Stream {
+		why = append(why, "each stream once it is whole")
+	}
 	if c.Jitter > 0 {
 		why = append(why, "each up to "+percent(c.Jitter)+" less")
 	}

@@ -155,6 +155,7 @@ type RouteCache struct {
 	Headers              []string            `toml:"headers" doc:"Request headers in the key; those that the handler declares when absent."`
 	Cookies              []string            `toml:"cookies" doc:"Cookies in the key; those that the handler declares when absent."`
 	Host                 bool                `toml:"host" doc:"Whether the host is in the key."`
+	Stream               bool                `toml:"stream" doc:"Whether the streams of a handler that streams are stored once they are whole, and replayed piece by piece."`
 	Tags                 []string            `toml:"tags" doc:"Tags of every answer, for invalidation."`
 }
 
