@@ -171,7 +171,7 @@ func TestTwoInstancesShareTheirAnswers(t *testing.T) {
 		}
 		calls := a.calls.Load() + b.calls.Load()
 		status, _, answer := a.ask("POST", purge.path, purge.body)
-		if status != 200 || !strings.Contains(answer, `"redis":"purged"`) {
+		if status != 200 || !strings.Contains(answer, `"redis":{"outcome":"purged"`) {
 			t.Errorf("%s %s: %d %s", purge.path, purge.body, status, answer)
 		}
 		eventually(t, purge.body+" on the other instance", func() bool {

@@ -21,13 +21,16 @@ const (
 const (
 	failuresToCut  = 3
 	failuresWithin = time.Second
+	// lateBy is how much later than its deadline an operation ends in a process that gets too little time to run: then the deadline
+	// says nothing about the server.
+	lateBy = answerWithin / 10
 )
 
 // errSlow says that a server answers too late to be of use.
 var errSlow = fmt.Errorf("the server takes longer than %v to answer", answerWithin)
 
 // answered takes note of how the server answered an operation that ctx, the caller's, allowed.
-func (r *Redis) answered(ctx context.Context, err error) {
+func (r *Redis) answered(ctx context.Context, began time.Time, err error) {
 	if err == nil || errors.Is(err, redis.Nil) {
 		return
 	}
@@ -39,7 +42,8 @@ func (r *Redis) answered(ctx context.Context, err error) {
 	case isReply && servesNot(reply), isRefused(err):
 		r.cut(err)
 	case isReply && !isElsewhere(reply), // it answers, if only that it can't: no memory left, a replica, not a value of ours
-		errors.Is(err, redis.ErrPoolTimeout): // too many ask at once; those who have a connection tell how the server does
+		errors.Is(err, redis.ErrPoolTimeout), // too many ask at once; those who have a connection tell how the server does
+		time.Since(began) > answerWithin+lateBy:
 	default:
 		r.fail(err)
 	}
@@ -58,7 +62,7 @@ func isElsewhere(reply redis.Error) bool {
 
 func isRefused(err error) bool {
 	dial, ok := errors.AsType[*net.OpError](err)
-	return ok && dial.Op == "dial"
+	return ok && dial.Op == "dial" && !dial.Timeout()
 }
 
 // fail counts a failure.

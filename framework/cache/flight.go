@@ -52,9 +52,21 @@ func NewFlights[T any]() *Flights[T] {
 func (f *Flights[T]) Do(
 	ctx context.Context, key string, timeout time.Duration, fn func(context.Context) (T, error),
 ) (value T, joined bool, err error) {
-	c, joined := f.begin(ctx, key, timeout, fn)
+	return f.Find(ctx, key, timeout, nil, fn)
+}
+
+// Find does as Do does, with a look on the caller's own goroutine before fn: what that finds is the outcome of the call. It is for
+// looks that take a moment, as their callers wait for them whatever ctx says; most then need no goroutine.
+func (f *Flights[T]) Find(
+	ctx context.Context, key string, timeout time.Duration, look func(context.Context) (T, bool),
+	fn func(context.Context) (T, error),
+) (value T, joined bool, err error) {
+	c, joined := f.begin(key)
 	if c == nil {
 		return value, false, ErrClosed
+	}
+	if !joined && !(look != nil && f.look(ctx, key, c, look)) {
+		go f.run(ctx, key, timeout, c, fn)
 	}
 	select {
 	case <-c.done:
@@ -69,14 +81,16 @@ func (f *Flights[T]) Do(
 func (f *Flights[T]) Start(
 	ctx context.Context, key string, timeout time.Duration, fn func(context.Context) (T, error),
 ) bool {
-	c, joined := f.begin(ctx, key, timeout, fn)
-	return c != nil && !joined
+	c, joined := f.begin(key)
+	if c == nil || joined {
+		return false
+	}
+	go f.run(ctx, key, timeout, c, fn)
+	return true
 }
 
-// begin returns the call under way for a key, or a new one; nil after Close.
-func (f *Flights[T]) begin(
-	ctx context.Context, key string, timeout time.Duration, fn func(context.Context) (T, error),
-) (c *call[T], joined bool) {
+// begin returns the call under way for a key, or a new one, which the caller must end; nil after Close.
+func (f *Flights[T]) begin(key string) (c *call[T], joined bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c, ok := f.calls[key]; ok {
@@ -87,8 +101,22 @@ func (f *Flights[T]) begin(
 	}
 	c = &call[T]{done: make(chan struct{})}
 	f.calls[key] = c
-	f.active.Go(func() { f.run(ctx, key, timeout, c, fn) })
+	f.active.Add(1)
 	return c, false
+}
+
+// look ends a call with what a look finds, and reports whether it did. One that panics has found nothing.
+func (f *Flights[T]) look(ctx context.Context, key string, c *call[T], look func(context.Context) (T, bool)) (found bool) {
+	defer func() {
+		if recover() != nil {
+			found = false
+		}
+		if found {
+			f.end(key, c)
+		}
+	}()
+	c.value, found = look(ctx)
+	return found
 }
 
 func (f *Flights[T]) run(
@@ -102,12 +130,18 @@ func (f *Flights[T]) run(
 		if v := recover(); v != nil {
 			c.err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
-		f.mu.Lock()
-		delete(f.calls, key)
-		f.mu.Unlock()
-		close(c.done)
+		f.end(key, c)
 	}()
 	c.value, c.err = fn(ctx)
+}
+
+// end tells everybody the outcome of a call.
+func (f *Flights[T]) end(key string, c *call[T]) {
+	f.mu.Lock()
+	delete(f.calls, key)
+	f.mu.Unlock()
+	close(c.done)
+	f.active.Done()
 }
 
 // Close lets no further call begin and waits for those under way. When ctx ends first, it cancels their contexts and returns

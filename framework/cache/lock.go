@@ -41,51 +41,69 @@ func (r *Redis) Lead(ctx context.Context, key string, look func(Found) bool) (do
 		ctx = half
 	}
 	token := rand.Text()
-	locked, found, ok := r.lock(ctx, key, token)
-	if locked {
-		done = r.prolong(key, token)
-	}
-	if ok && look(found) || locked {
-		return done
-	}
 	poll := time.NewTicker(lockPoll)
 	defer poll.Stop()
-	for r.circuit.Load() == circuitClosed {
-		held := r.held(ctx, key) // before the look: the value comes before the lock goes
-		if found, ok := r.peek(ctx, key); ok && look(found) || !held {
-			break
+	var until time.Time // the end of the lock of another instance, if nobody prolongs it; zero before there was one
+	for r.circuit.Load() == circuitClosed && ctx.Err() == nil {
+		// One that is gone before its end was released, by an instance that has nothing to share. One that ended was that
+		// of a dead instance: another has to take its place.
+		now := time.Now()
+		take := until.IsZero() || !now.Before(until)
+		lock, ok := r.lock(ctx, key, token, take)
+		if ok && lock.holder == token {
+			done = r.prolong(key, token)
+		}
+		if lock.found != nil && look(*lock.found) {
+			r.hits.Add(1)
+			return done
+		}
+		if ok && lock.holder == token {
+			return done
+		}
+		if ok && lock.holder == "" { // released, or the server takes no lock
+			return done
+		}
+		if ok {
+			until = now.Add(lock.left)
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return done
 		}
 	}
 	return done
 }
 
-// lock takes a lock, unless another instance has it, and then reads the value: it may have come since the caller looked.
-func (r *Redis) lock(ctx context.Context, key, token string) (locked bool, found Found, ok bool) {
+// lockState is who has a lock, for how long without being prolonged, and what the value of its key is.
+type lockState struct {
+	holder string
+	left   time.Duration
+	found  *Found
+}
+
+// lock takes a lock, unless it is not to or another instance has it, and then reads the value: it may have come since the caller
+// looked, and comes before a lock goes. It reports whether the server answered.
+func (r *Redis) lock(ctx context.Context, key, token string, take bool) (lock lockState, ok bool) {
 	epoch := r.log.now().epoch
 	op, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
+	began := time.Now()
 	pipe := r.values.Pipeline()
-	set := pipe.SetArgs(op, r.lockKey(key), token, redis.SetArgs{Mode: "NX", TTL: lockTTL})
-	get := pipe.Get(op, r.valueKey(epoch, key))
-	_, err := pipe.Exec(op)
-	if r.answered(ctx, err); get.Err() == nil {
-		b, _ := get.Bytes()
-		found, ok = r.open(key, epoch, b)
+	if take {
+		pipe.SetArgs(op, r.lockKey(key), token, redis.SetArgs{Mode: "NX", TTL: lockTTL})
 	}
-	return set.Err() == nil, found, ok
-}
-
-func (r *Redis) held(ctx context.Context, key string) bool {
-	op, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	n, err := r.values.Exists(op, r.lockKey(key)).Result()
-	r.answered(ctx, err)
-	return err == nil && n == 1
+	holder, left, value := pipe.Get(op, r.lockKey(key)), pipe.PTTL(op, r.lockKey(key)), pipe.Get(op, r.valueKey(epoch, key))
+	_, err := pipe.Exec(op)
+	if r.answered(ctx, began, err); left.Err() != nil {
+		return lock, false
+	}
+	lock.holder, lock.left = holder.Val(), left.Val()
+	if b, err := value.Bytes(); err == nil {
+		if found, ok := r.open(key, epoch, b); ok {
+			lock.found = &found
+		}
+	}
+	return lock, true
 }
 
 // prolong keeps a lock until the function that it returns is called, which leaves its release to the key's writer.
@@ -101,7 +119,7 @@ func (r *Redis) prolong(key, token string) (done func()) {
 			case <-tick.C:
 			}
 			op, cancel := context.WithTimeout(ctx, answerWithin)
-			r.answered(ctx, prolong.Run(op, r.values, []string{r.lockKey(key)}, token, lockTTL.Milliseconds()).Err())
+			r.answered(ctx, time.Now(), prolong.Run(op, r.values, []string{r.lockKey(key)}, token, lockTTL.Milliseconds()).Err())
 			cancel()
 		}
 	})

@@ -16,7 +16,8 @@ import (
 
 // The limits of the shared layer. Whoever waits for Redis waits no longer than answerWithin.
 const (
-	answerWithin = 100 * time.Millisecond // for one read or write of a value
+	answerWithin = 100 * time.Millisecond // for one read of a value
+	storedWithin = time.Second            // for one write of a value, for which nobody waits
 	dialWithin   = 200 * time.Millisecond
 	agreeWithin  = 2 * time.Second        // for one exchange of purges
 	agreeEvery   = time.Second            // how often purges are asked for, beside the messages about them
@@ -48,7 +49,7 @@ type Redis struct {
 	options RedisOptions
 	memory  *Memory
 	values  redis.UniversalClient
-	control redis.UniversalClient // purges and messages, with longer timeouts
+	control redis.UniversalClient // purges and messages
 
 	stopped context.Context
 	stop    context.CancelFunc
@@ -74,7 +75,7 @@ type Redis struct {
 func NewRedis(memory *Memory, options RedisOptions) *Redis {
 	r := &Redis{options: options, memory: memory, wake: make(chan struct{}, 1)}
 	r.stopped, r.stop = context.WithCancel(context.Background())
-	r.values, r.control = r.client(answerWithin, connections), r.client(agreeWithin, 4)
+	r.values, r.control = r.client(answerWithin/2, connections), r.client(agreeWithin/2, 4)
 	if err := r.try(); err != nil { // usually the server is there: then so is the layer, before the first request
 		r.tell(err)
 	}
@@ -87,14 +88,15 @@ func NewRedis(memory *Memory, options RedisOptions) *Redis {
 	return r
 }
 
-func (r *Redis) client(timeout time.Duration, size int) redis.UniversalClient {
+// client returns a client whose operations last as long as their contexts, and wait for a connection that others use.
+func (r *Redis) client(wait time.Duration, size int) redis.UniversalClient {
 	o := r.options
 	return redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs: o.Addresses, MasterName: o.Master, IsClusterMode: o.Cluster,
 		Username: o.Username, Password: o.Password, TLSConfig: o.TLS,
 		Protocol: 2, DisableIdentity: true, // nothing of RESP3 is used: one message less at each connection
 		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
-		DialTimeout: dialWithin, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout / 2,
+		DialTimeout: dialWithin, ReadTimeout: agreeWithin, WriteTimeout: agreeWithin, PoolTimeout: wait,
 		PoolSize: size, PipelinePoolSize: -1,
 		// A Cluster may redirect twice: to where a slot went, and to where a key of it is already.
 		MaxRedirects: 2, MinRetryBackoff: -1, MaxRetryBackoff: -1,

@@ -15,7 +15,7 @@ var softPurges = map[string]cache.Purge{
 	"key":      {Soft: true, Keys: []string{"scope k"}},
 	"tag":      {Soft: true, Tags: []string{"other", "t"}},
 	"selector": {Soft: true, Selectors: []cache.Selector{{Key: "k"}}},
-	"pattern":  {Soft: true, Selectors: []cache.Selector{{Pattern: "s*e k"}}},
+	"pattern":  {Soft: true, Selectors: []cache.Selector{{Pattern: "*k"}}},
 	"prefix":   {Soft: true, Selectors: []cache.Selector{{Prefix: "scope"}}},
 	"all":      {Soft: true, All: true},
 }

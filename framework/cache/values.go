@@ -2,9 +2,11 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/redis/go-redis/v9"
 )
 
 // The bounds of what waits to be written.
@@ -53,8 +55,9 @@ func (r *Redis) peek(ctx context.Context, key string) (Found, bool) {
 	epoch := r.log.now().epoch
 	op, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
+	began := time.Now()
 	b, err := r.values.Get(op, r.valueKey(epoch, key)).Bytes()
-	if r.answered(ctx, err); err != nil {
+	if r.answered(ctx, began, err); err != nil {
 		return Found{}, false
 	}
 	return r.open(key, epoch, b)
@@ -150,10 +153,10 @@ func (r *Redis) do(w write) {
 		r.dropped.Add(1)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.stopped, answerWithin)
+	ctx, cancel := context.WithTimeout(r.stopped, storedWithin)
 	defer cancel()
 	if w.token != "" {
-		r.answered(r.stopped, unlock.Run(ctx, r.values, []string{r.lockKey(w.key)}, w.token).Err())
+		r.answered(r.stopped, time.Now(), unlock.Run(ctx, r.values, []string{r.lockKey(w.key)}, w.token).Err())
 		return
 	}
 	e := w.envelope
@@ -165,11 +168,24 @@ func (r *Redis) do(w write) {
 		r.dropped.Add(1)
 		return
 	}
-	err := r.values.Set(ctx, r.valueKey(e.epoch, w.key), e.encode(w.key), ttl).Err()
-	r.answered(r.stopped, err)
-	if err == nil {
-		r.written.Add(1)
-	} else {
+	if err := r.store(ctx, r.valueKey(e.epoch, w.key), e.encode(w.key), ttl); err != nil {
 		r.dropped.Add(1)
+	} else {
+		r.written.Add(1)
 	}
+}
+
+// store writes a value. It may try more than once: other instances wait for what this one has made, and nobody waits for the write.
+func (r *Redis) store(ctx context.Context, key string, encoded []byte, ttl time.Duration) (err error) {
+	for range 3 {
+		began := time.Now()
+		if err = r.values.Set(ctx, key, encoded, ttl).Err(); err == nil {
+			return nil
+		}
+		r.answered(r.stopped, began, err)
+		if _, isReply := errors.AsType[redis.Error](err); isReply || ctx.Err() != nil || r.circuit.Load() != circuitClosed {
+			break
+		}
+	}
+	return err
 }

@@ -190,7 +190,8 @@ func (c *Cache) forward(
 	var err error
 	for again := true; again; {
 		asked := c.memory.Now()
-		got, joined, err = c.flights.Do(ctx, c.flight(key, rule), timeout(rule), c.fetcher(key, rule, forMiss, rule.negotiate(req), fetch))
+		got, joined, err = c.flights.Find(ctx, c.flight(key, rule), timeout(rule), c.finder(key, rule),
+			c.fetcher(key, rule, forMiss, rule.negotiate(req), fetch))
 		// Who asked after a purge must not get what an earlier fetch brought. The flight's name covers the purges of
 		// the key and the rule's tags; this covers the tags that only the answer brought.
 		again = err == nil && joined && asked > got.began && c.memory.Purged(key, got.tags) > got.began

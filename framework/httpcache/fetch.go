@@ -38,6 +38,20 @@ func (c *Cache) refreshBehind(ctx context.Context, key string, rule *Rule, why p
 	return began
 }
 
+// finder returns the look of a flight at what another one or another instance made.
+func (c *Cache) finder(key string, rule *Rule) func(context.Context) (*fetched, bool) {
+	return func(ctx context.Context) (*fetched, bool) {
+		got := &fetched{began: c.memory.Now()}
+		// Another flight may have ended between the miss and the beginning of this one.
+		if old := c.stored(key); old.representation != nil && old.err == nil && old.purged.IsZero() && rule.serves(old, forMiss, false) {
+			got.held, got.stored = old, true
+			return got, true
+		}
+		found, ok := c.memory.Shared().Get(ctx, key)
+		return got, ok && c.take(key, rule, forMiss, found, got)
+	}
+}
+
 // fetcher returns the work of a flight: take what another flight or instance made, or fetch, prepare, store. The answer is
 // compressed in the wanted codings, and in those in which the one before it was asked for, before other instances get it.
 func (c *Cache) fetcher(
@@ -46,22 +60,15 @@ func (c *Cache) fetcher(
 	return func(ctx context.Context) (*fetched, error) {
 		got := &fetched{began: c.memory.Now()}
 		old := c.stored(key)
-		// Another flight may have ended between the miss and the beginning of this one.
 		if old.representation != nil && old.purged.IsZero() && rule.serves(old, why, false) {
 			got.held, got.stored = old, true
 			return got, old.err
 		}
 		made := c.memory.Shared().Now()
-		if shared := c.memory.Shared(); shared != nil && why != forOne {
-			look := func(found cache.Found) bool { return c.take(key, rule, why, found, got) }
-			if found, ok := shared.Get(ctx, key); ok && look(found) {
+		if shared := c.memory.Shared(); shared != nil && why != forOne && c.passes.of(key) == together {
+			defer shared.Lead(ctx, key, func(found cache.Found) bool { return c.take(key, rule, why, found, got) })()
+			if got.shared {
 				return got, nil
-			}
-			if c.passes.of(key) == together {
-				defer shared.Lead(ctx, key, look)()
-				if got.shared {
-					return got, nil
-				}
 			}
 			old = c.stored(key)
 		}
