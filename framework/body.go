@@ -89,11 +89,13 @@ const (
 )
 
 // discard reads on for a moment: a connection that is closed with unread bytes is reset, and the client, which is still sending,
-// would not get its answer.
-func discard(conn net.Conn, body io.Reader) {
-	if err := conn.SetReadDeadline(time.Now().Add(lingerTime)); err == nil {
-		_, _ = io.CopyN(io.Discard, body, lingerBytes) // whatever comes of it, the answer is next
+// would not get its answer. It says whether the body has ended.
+func discard(conn net.Conn, body io.Reader) bool {
+	if err := conn.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
+		return false
 	}
+	_, err := io.CopyN(io.Discard, body, lingerBytes)
+	return err == io.EOF //nolint:errorlint // CopyN returns it as it is
 }
 
 // upload hands the body of a request to a handler as it arrives. Only its own goroutine reads from the connection, and the
@@ -110,7 +112,7 @@ type upload struct {
 	latest atomic.Int64  // when the handler took the latest piece, in Unix nanoseconds
 	closed atomic.Bool   // the handler takes no more
 	done   chan struct{} // closed at the end
-	whole  bool          // it has arrived, once done
+	whole  bool          // nothing of it is left on the connection, once done
 }
 
 func newUpload(x *exchange, size, limit int64) *upload {
@@ -133,7 +135,7 @@ func (u *upload) begin(failed func(error)) {
 		}
 		_ = u.writer.CloseWithError(err) // nil is the end of the body
 		if !u.whole && !errors.Is(err, ErrClientGone) {
-			discard(u.conn, u.body)
+			u.whole = discard(u.conn, u.body) && err == nil
 		}
 	}()
 }
@@ -162,7 +164,7 @@ func (u *upload) copy() error {
 		case err == nil:
 		case u.closed.Load():
 			return nil
-		case err != io.EOF: //nolint:errorlint // a reader returns it as it is
+		case err != io.EOF:
 			return err
 		case u.size >= 0 && all < u.size:
 			return fmt.Errorf("%w: %w", ErrClientGone, io.ErrUnexpectedEOF)

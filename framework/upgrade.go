@@ -60,7 +60,7 @@ func (u *upgraded) Read(p []byte) (int, error) {
 }
 
 func (u *upgraded) Write(p []byte) (int, error) {
-	if err := u.Conn.SetWriteDeadline(time.Now().Add(u.limits.write)); err != nil {
+	if err := u.SetWriteDeadline(time.Now().Add(u.limits.write)); err != nil {
 		return 0, err
 	}
 	if u.ctx.Err() != nil { // after the deadline, which Close sets again

@@ -214,7 +214,7 @@ func (v *passage) stream(ctx context.Context, body io.ReadCloser, w *framework.S
 			}
 		}
 		switch {
-		case err == io.EOF: //nolint:errorlint // a reader returns it as it is
+		case err == io.EOF:
 			v.target.count("answered")
 			return nil
 		case err != nil:

@@ -522,4 +522,3 @@ func TestTargetsThatAreNotPaths(t *testing.T) {
 		t.Errorf("the origin was asked %q", asked())
 	}
 }
-
