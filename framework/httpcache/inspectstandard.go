@@ -25,7 +25,7 @@ func (s *Standard) Inspect(ctx context.Context, rule *StandardRule, req *Standar
 		if r, ok := unmarshalResource(value.Value, value.Tags); ok {
 			there := newPassage(s, rule, req, &asked, nil)
 			there.res, there.soft = r, value.Stale
-			there.old, _ = r.choose(req.Values)
+			there.old, _ = r.choose(req)
 			found.add("redis", there)
 			if v, ok := there.foresee("in Redis and not in this instance's memory"); ok && found.Verdict.Outcome == "" && v.Outcome == Hit {
 				found.Verdict = v

@@ -46,14 +46,8 @@ type passage struct {
 func newPassage(s *Standard, rule *StandardRule, req *StandardRequest, asked *requestControl, forward Forward) *passage {
 	p := &passage{s: s, rule: rule, req: req, asked: asked, forward: forward, began: s.now(), head: make(chan struct{})}
 	p.res, p.soft = s.find(req.Key)
-	var others bool
-	p.old, others = p.res.choose(req.Values)
-	p.why = "uri-miss"
-	switch {
-	case p.old != nil:
+	if p.old, p.why = p.res.choose(req); p.old != nil {
 		p.why = "stale"
-	case others:
-		p.why = "vary-miss"
 	}
 	return p
 }
@@ -239,7 +233,7 @@ func (p *passage) take(found cache.Found) bool {
 	}
 	p.s.keep(p.req.Key, p.rule, p.began, r, found.Stale)
 	res, soft := p.s.find(p.req.Key)
-	v, _ := res.choose(p.req.Values)
+	v, _ := res.choose(p.req)
 	return v != nil && soft.IsZero() && v.fresh(v.ageAt(time.Now()))
 }
 

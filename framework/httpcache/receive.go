@@ -26,7 +26,7 @@ func (p *passage) validators() Change {
 			etags = append(etags, p.old.etag)
 		}
 		for _, v := range p.res.variants {
-			if v.etag != "" && !slices.Contains(etags, v.etag) && len(etags) < maxValidators {
+			if v.part.size == 0 && v.etag != "" && !slices.Contains(etags, v.etag) && len(etags) < maxValidators {
 				etags = append(etags, v.etag)
 			}
 		}
@@ -157,11 +157,14 @@ func (p *passage) storable(v *stored, o *Origin, length int64) (detail string, s
 		return "", false
 	}
 	detail = v.unstorable(o.Header, p.rule, p.req, p.asked)
-	switch {
-	case detail != "":
-	case o.Status == http.StatusPartialContent:
-		detail = "partial"
-	case length > int64(p.rule.MaxEntry):
+	if detail == "" && o.Status == http.StatusPartialContent {
+		var ok bool
+		if v.part, ok = partOf(v, o.Header, length); !ok {
+			detail = "partial"
+		}
+		v.fields = slices.DeleteFunc(v.fields, func(f field) bool { return f.name == "Content-Range" }) // each answer has its own
+	}
+	if detail == "" && length > int64(p.rule.MaxEntry) {
 		detail = "too-large"
 	}
 	return detail, detail == ""
@@ -242,7 +245,7 @@ func (p *passage) about(h http.Header) *stored {
 		return nil
 	}
 	for _, v := range p.res.variants {
-		if v.etag != "" && matchesAny(etag, v.etag) {
+		if v.part.size == 0 && v.etag != "" && matchesAny(etag, v.etag) {
 			return v
 		}
 	}

@@ -99,7 +99,7 @@ func (s *Standard) Hit(req *StandardRequest) (Result, bool) {
 	if !ok {
 		return Result{}, false
 	}
-	v, _ := stored.(*resource).choose(req.Values)
+	v, _ := stored.(*resource).choose(req)
 	if v == nil || v.part.size > 0 {
 		return Result{}, false
 	}
@@ -260,6 +260,9 @@ func answer(v *stored, req *StandardRequest) Result {
 	}
 	if v.holds(req) {
 		return Result{Status: http.StatusNotModified, fields: v.notModified}
+	}
+	if v.part.size > 0 {
+		return answerPart(v, req)
 	}
 	if v.status == http.StatusOK && req.Method == http.MethodGet {
 		if ranges := req.Values("Range"); len(ranges) == 1 {

@@ -93,11 +93,6 @@ func (v *stored) keptUntil(rule *StandardRule) time.Time {
 	return v.arrived.Add(max(0, v.lifetime-v.age) + min(stale, maxKept))
 }
 
-// part is which part of a whole a body is.
-type part struct {
-	first, size int64 // size is that of the whole; 0 when the body is the whole
-}
-
 // maxKept bounds how long a stale response is kept.
 const maxKept = 365 * 24 * time.Hour
 
@@ -183,6 +178,9 @@ func unmarshalStored(d *decoder, tags []string) (*stored, bool) {
 	}
 	size := d.uvarint()
 	if d.bad || size > uint64(len(d.b)) || status < 200 || status > 999 || age < 0 || p.first < 0 || p.size < 0 {
+		return nil, false
+	}
+	if p.size > 0 && (p.first > p.size || uint64(p.size-p.first) < size) || p.size == 0 && p.first > 0 {
 		return nil, false
 	}
 	body := d.b[:size:size]

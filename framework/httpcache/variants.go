@@ -19,24 +19,35 @@ type resource struct {
 	pass     time.Time // until then nobody waits for another's fetch
 }
 
-// choose returns the stored response for a request, if any, and whether others would have been there (RFC 9111, section 4.1). Where
-// some responses have a Vary, the newest of those that match is chosen, and none that came without.
-func (r *resource) choose(values func(string) []string) (v *stored, others bool) {
+// choose returns the stored response for a request, if any, and else why there is none, in the words of RFC 9211 (RFC 9111, section
+// 4.1). Where some responses have a Vary, the newest of those that match is chosen, and none that came without; a part is chosen when
+// it has what the request asks for and no whole is there.
+func (r *resource) choose(req *StandardRequest) (v *stored, missing string) {
+	missing = "uri-miss"
 	if r == nil {
-		return nil, false
+		return nil, missing
 	}
 	var plain, matching *stored
 	varied := false
 	newer := func(a, b *stored) bool {
+		if b != nil && (a.part.size > 0) != (b.part.size > 0) {
+			return b.part.size > 0
+		}
 		return b == nil || a.date.After(b.date) || a.date.Equal(b.date) && a.arrived.After(b.arrived)
 	}
 	for _, v := range r.variants {
+		if v.part.size > 0 {
+			if _, _, ok := v.covers(req); !ok {
+				missing = "partial"
+				continue
+			}
+		}
 		switch {
 		case len(v.vary) == 0:
 			if newer(v, plain) {
 				plain = v
 			}
-		case v.matches(values):
+		case v.matches(req.Values):
 			varied = true
 			if newer(v, matching) {
 				matching = v
@@ -46,9 +57,9 @@ func (r *resource) choose(values func(string) []string) (v *stored, others bool)
 		}
 	}
 	if varied {
-		return matching, matching == nil
+		return matching, "vary-miss"
 	}
-	return plain, false
+	return plain, missing
 }
 
 // with returns the resource with a response more, in place of the one that it replaces and of those that matched the request that
@@ -61,8 +72,8 @@ func (r *resource) with(v *stored, replaces *stored, req *StandardRequest, rule 
 	}
 	next.pass = r.pass
 	for _, old := range r.variants {
-		same := old == replaces || slices.Equal(old.vary, v.vary) && old.secondary == v.secondary
-		if same || req != nil && old.matches(req.Values) || len(next.variants) == maxVariants || len(old.body) > left {
+		same := slices.Equal(old.vary, v.vary) && old.secondary == v.secondary || req != nil && old.matches(req.Values)
+		if old == replaces || same && v.replaces(old) || len(next.variants) == maxVariants || len(old.body) > left {
 			continue
 		}
 		left -= len(old.body)
@@ -165,7 +176,7 @@ func (r *resource) merge(found *resource, rule *StandardRule) (*resource, bool) 
 	merged := r
 	for _, v := range slices.Backward(found.variants) {
 		i := slices.IndexFunc(merged.variants, func(old *stored) bool {
-			return slices.Equal(old.vary, v.vary) && old.secondary == v.secondary
+			return slices.Equal(old.vary, v.vary) && old.secondary == v.secondary && old.part == v.part
 		})
 		if i < 0 || v.arrived.After(merged.variants[i].arrived) {
 			merged = merged.with(v, nil, nil, rule)

@@ -132,6 +132,11 @@ func ranges() []Case {
 			fresh, {Fields: fields, Got: got, GotText: text, Has: Fields{"Content-Range", contentRange}},
 		}}
 	}
+	first := Exchange{
+		Fields: Fields{"Range", "bytes=2-5"}, Asked: true, Sent: Fields{"Range", "bytes=2-5"}, Status: 206, Got: 206, Text: "2345",
+		Answer: Fields{"Cache-Control", "max-age=100", "ETag", `"a"`, "Content-Range", "bytes 2-5/10"},
+		Has:    Fields{"Content-Range", "bytes 2-5/10"},
+	}
 	const s, r = "RFC 9110 14.1.2", "RFC 9110 13.1.5"
 	return []Case{
 		part(s, "from the beginning", 206, "01234", "bytes 0-4/10", "Range", "bytes=0-4"),
@@ -153,11 +158,50 @@ func ranges() []Case {
 			fresh, {Fields: Fields{"Range", "bytes=0-1", "If-None-Match", `"a"`}, Got: 304},
 		}},
 		{"RFC 9111 3.3", "on a miss the range goes on, and a part is no whole", []Exchange{
+			first,
 			{
-				Fields: Fields{"Range", "bytes=0-1"}, Asked: true, Sent: Fields{"Range", "bytes=0-1"}, Status: 206, Got: 206, Text: "01",
-				Answer: Fields{"Cache-Control", "max-age=100", "ETag", `"a"`, "Content-Range", "bytes 0-1/10"},
+				Asked: true, Text: "0123456789", Sent: Fields{"If-None-Match", "-"},
+				Answer: Fields{"Cache-Control", "max-age=100", "ETag", `"a"`}, Has: Fields{"Cache-Status", "~fwd=partial"},
 			},
-			{Asked: true, Text: "0123456789", Answer: Fields{"Cache-Control", "max-age=100", "ETag", `"a"`}},
+			{Fields: Fields{"Range", "bytes=2-3"}, Got: 206, GotText: "23"},
+		}},
+		{"RFC 9111 3.3", "a part answers for itself and what is within", []Exchange{
+			first,
+			{Fields: Fields{"Range", "bytes=2-5"}, Got: 206, Of: 1, Has: Fields{"Content-Range", "bytes 2-5/10", "Content-Length", "4"}},
+			{Fields: Fields{"Range", "bytes=3-4"}, Got: 206, GotText: "34", Has: Fields{"Content-Range", "bytes 3-4/10"}},
+			{Fields: Fields{"Range", "bytes=3-4", "If-Range", `"a"`}, Got: 206, GotText: "34"},
+			{Fields: Fields{"Range", "bytes=3-4", "If-Range", `"b"`}, Asked: true, Text: "0123456789"},
+		}},
+		{"RFC 9111 3.3", "and for nothing else", []Exchange{
+			first,
+			{Fields: Fields{"Range", "bytes=3-6"}, Asked: true, Status: 206, Got: 206, Text: "3456", Answer: Fields{"Content-Range", "bytes 3-6/10"}},
+			{Fields: Fields{"Range", "bytes=-1"}, Asked: true, Status: 206, Got: 206, Text: "9", Answer: Fields{"Content-Range", "bytes 9-9/10"}},
+		}},
+		{"RFC 9111 3.3", "the last bytes, when the part has them", []Exchange{
+			{
+				Fields: Fields{"Range", "bytes=-4"}, Asked: true, Status: 206, Got: 206, Text: "6789",
+				Answer: Fields{"Cache-Control", "max-age=100", "ETag", `"a"`, "Content-Range", "bytes 6-9/10"},
+			},
+			{Fields: Fields{"Range", "bytes=-2"}, Got: 206, GotText: "89", Has: Fields{"Content-Range", "bytes 8-9/10"}},
+			{Fields: Fields{"Range", "bytes=7-"}, Got: 206, GotText: "789"},
+		}},
+		{"RFC 9111 3.4", "a part without a strong validator is not stored", []Exchange{
+			{
+				Fields: Fields{"Range", "bytes=2-5"}, Asked: true, Status: 206, Got: 206, Text: "2345",
+				Answer: Fields{"Cache-Control", "max-age=100", "ETag", `W/"a"`, "Content-Range", "bytes 2-5/10"},
+			},
+			{Fields: Fields{"Range", "bytes=2-5"}, Asked: true, Status: 206, Got: 206, Text: "2345", Answer: Fields{"Content-Range", "bytes 2-5/10"}},
+		}},
+		{"RFC 9111 3.4", "a part is validated as such", []Exchange{
+			{
+				Fields: Fields{"Range", "bytes=2-5"}, Asked: true, Status: 206, Got: 206, Text: "2345",
+				Answer: Fields{"Cache-Control", "max-age=0", "ETag", `"a"`, "Content-Range", "bytes 2-5/10"},
+			},
+			{
+				Fields: Fields{"Range", "bytes=3-5"}, Asked: true, Sent: Fields{"If-None-Match", `"a"`}, Got: 206, GotText: "345",
+				Status: 304, Answer: Fields{"ETag", `"a"`, "Cache-Control", "max-age=100"},
+			},
+			{Fields: Fields{"Range", "bytes=3-5"}, Got: 206, GotText: "345"},
 		}},
 	}
 }
