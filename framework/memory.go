@@ -15,7 +15,7 @@ import (
 // is the app's own, as it sets the garbage collector's limit, of which a process has one; it does nothing where GOMEMLIMIT has set it.
 //
 // Without it the collector lets the heap grow to twice of what is in use: a full layer of 1 GiB would occupy 2. With it that is so
-// only until the limit comes near; then the collector works more often. The layer leaves an eighth of its bytes for that, and the
+// only until the limit comes near; then the collector works more often. The layer leaves a sixth of its bytes for that, and the
 // limit another twelfth. Should the rest of the process, its sessions and streams, need more than that, then the limit gives way,
 // lest the collector work without end: that changes with time, and is looked at every second.
 func (a *App) BoundMemory(ctx context.Context) {

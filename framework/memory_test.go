@@ -12,7 +12,7 @@ import (
 
 func TestMemoryLimit(t *testing.T) {
 	const m = 1 << 20
-	full := cache.Stats{MaxBytes: 1200 * m, Bytes: 1200 * m} // of which 1050 are live
+	full := cache.Stats{MaxBytes: 1200 * m, Bytes: 1200 * m} // of which 1000 are live
 	for _, test := range []struct {
 		name           string
 		layer          cache.Stats
@@ -21,7 +21,7 @@ func TestMemoryLimit(t *testing.T) {
 	}{
 		{"an empty layer", cache.Stats{MaxBytes: 1200 * m}, 10 * m, 0, 1316 * m},
 		{"a full layer", full, 10 * m, m, 1317 * m},
-		{"the rest of the process holds as much again", full, 1050 * m, m, (1 + 1050 + 1575 + 32) * m},
+		{"the rest of the process holds as much again", full, 1000 * m, m, (1 + 1000 + 1500 + 32) * m},
 	} {
 		if got := memoryLimit(test.layer, test.others, test.stacks); got != test.want {
 			t.Errorf("%s: %d MiB, want %d", test.name, got/m, test.want/m)

@@ -20,7 +20,7 @@ const entryOverhead = 224
 // One byte in garbageShare of what an entry is charged is for what the garbage collector has not collected yet: in a layer that is full
 // and changes, memory is occupied beyond the entries that are there. The smaller that part is, the more often the collector goes
 // through all of them.
-const garbageShare = 8
+const garbageShare = 6
 
 // The stamps of purges are kept in tables of a fixed size, indexed by hash. Two names that share a slot are purged
 // together, which costs a load and is never wrong.
@@ -71,7 +71,7 @@ type item struct {
 	stale   int64 // when it was purged softly, in Unix nanoseconds; 0 when it was not
 }
 
-// NewMemory returns a layer of at most maxBytes: entries, their overhead, and an eighth for the garbage collector, which has to be told
+// NewMemory returns a layer of at most maxBytes: entries, their overhead, and a sixth for the garbage collector, which has to be told
 // to keep to it. Close it in the end.
 func NewMemory(maxBytes int64) (*Memory, error) {
 	if maxBytes <= 0 {
