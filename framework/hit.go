@@ -119,7 +119,7 @@ func (rt *route) fixed(status int, stored iter.Seq2[string, string]) []field {
 	said := false
 	for name, value := range stored {
 		control := name == fasthttp.HeaderCacheControl
-		if said = said || control; !own(name) && !(control && preset) {
+		if said = said || control; !own(name) && (!control || !preset) {
 			fields = append(fields, field{name, value})
 		}
 	}

@@ -57,7 +57,7 @@ func TestReadmeConsole(t *testing.T) {
 			cmd := exec.CommandContext(ctx, "bash", "-c", strings.ReplaceAll(command, written, address))
 			cmd.Dir = dir
 			cmd.Env = append(os.Environ(), "POLICY__SERVER__LISTEN="+address) // where a command looks for the server
-			out, err := cmd.CombinedOutput() // some fail on purpose; what they write is compared
+			out, err := cmd.CombinedOutput()                                  // some fail on purpose; what they write is compared
 			cancel()
 			got := strings.ReplaceAll(strings.ReplaceAll(string(out), address, written), "\r", "")
 			if !like(want).MatchString(strings.TrimSpace(got)) {

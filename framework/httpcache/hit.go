@@ -60,7 +60,7 @@ func (c *Cache) Ready(key string, rule *Rule, req *Request) (Ready, bool) {
 	}
 	seconds := int64(age / time.Second)
 	return Ready{
-		Status: res.Status, Body: res.Body, Age: seconds, TTL: int64(r.lifetime.fresh/time.Second) - seconds,
+		Status: res.Status, Body: res.Body, Age: seconds, TTL: int64(r.fresh/time.Second) - seconds,
 		stored: r, form: res.form,
 	}, true
 }

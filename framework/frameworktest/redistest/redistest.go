@@ -68,7 +68,7 @@ func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv
 // ReplicateFrom makes the server a read-only copy of another one.
 func (s *Server) ReplicateFrom(master *Server) {
 	s.t.Helper()
-	if err := s.Client.SlaveOf(context.Background(), "127.0.0.1", strconv.Itoa(master.Port)).Err(); err != nil {
+	if err := s.Client.ReplicaOf(context.Background(), "127.0.0.1", strconv.Itoa(master.Port)).Err(); err != nil {
 		s.t.Fatal(err)
 	}
 	s.await("it replicates", func() bool {
@@ -80,7 +80,7 @@ func (s *Server) ReplicateFrom(master *Server) {
 // Promote makes a replica a server of its own again.
 func (s *Server) Promote() {
 	s.t.Helper()
-	if err := s.Client.SlaveOf(context.Background(), "no", "one").Err(); err != nil {
+	if err := s.Client.ReplicaOf(context.Background(), "no", "one").Err(); err != nil {
 		s.t.Fatal(err)
 	}
 }
