@@ -65,7 +65,7 @@ func (f *Flights[T]) Find(
 	if c == nil {
 		return value, false, ErrClosed
 	}
-	if !joined && !(look != nil && f.look(ctx, key, c, look)) {
+	if !joined && (look == nil || !f.look(ctx, key, c, look)) {
 		go f.run(ctx, key, timeout, c, fn)
 	}
 	select {

@@ -24,8 +24,6 @@ import (
 // costs a second at most. A purge that Redis did not take is kept, and what it concerns is not read from Redis before. The last
 // purges are kept for a while in any case, and noted again in a server that was away or took another's place: it may have lost them.
 const (
-	bornMember, epochMember, clockMember, floorMember = "born", "epoch", "clock", "floor"
-
 	// Of hard purges; the others are in upper case.
 	tagMember, selectorMember, keyMember = "t:", "s:", "k:"
 

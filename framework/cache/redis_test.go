@@ -208,7 +208,9 @@ func TestLateWritesAreRefused(t *testing.T) {
 			}
 			a.shared.Set("k", []byte("old"), time.Hour, []string{"t"}, began)
 			eventually(t, "the end of the write", func() bool { s := a.shared.Stats(); return s.Written+s.Dropped == 1 })
-			for _, i := range []*instance{a, b, newInstance(t, server.Address())} {
+			absent := func() bool { _, ok := a.shared.Get(t.Context(), "k"); return !ok }
+			eventually(t, "the purge where the write came from", absent)
+			for _, i := range []*instance{b, newInstance(t, server.Address())} {
 				if found, ok := i.shared.Get(t.Context(), "k"); ok {
 					t.Errorf("read %s", found.Value)
 				}

@@ -53,14 +53,26 @@ func (r *Redis) peek(ctx context.Context, key string) (Found, bool) {
 		return Found{}, false
 	}
 	epoch := r.log.now().epoch
-	op, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
 	began := time.Now()
+	op := until{ctx, began.Add(answerWithin)}
 	b, err := r.values.Get(op, r.valueKey(epoch, key)).Bytes()
 	if r.answered(ctx, began, err); err != nil {
 		return Found{}, false
 	}
 	return r.open(key, epoch, b)
+}
+
+// until is a context with a deadline and no timer: a client looks at the deadline before it reads from a connection.
+type until struct {
+	context.Context
+	deadline time.Time
+}
+
+func (u until) Deadline() (time.Time, bool) {
+	if of, ok := u.Context.Deadline(); ok && of.Before(u.deadline) {
+		return of, true
+	}
+	return u.deadline, true
 }
 
 // open takes a value out of its envelope, unless it is damaged, foreign, expired or purged.
