@@ -37,7 +37,7 @@ func newDates() *dates {
 	return d
 }
 
-// set makes an empty header have a Date.
+// set makes a header anew, with a Date and nothing else.
 func (d *dates) set(h *fasthttp.ResponseHeader, date string) {
 	d.none.CopyTo(h)
 	r := d.readers.Get().(*bufio.Reader) //nolint:forcetypeassert // the pool holds nothing else

@@ -266,11 +266,15 @@ func setAbsent(h *fasthttp.ResponseHeader, name string, value []byte) {
 // writeFields writes the status and the fields of an answer that the cache has prepared.
 func (x *exchange) writeFields(status int, fields []field) {
 	header := &x.http.Response.Header
+	if x.route.info.Gateway {
+		for _, f := range fields {
+			if f.name == fasthttp.HeaderDate { // before all others: it makes a header anew
+				x.app().dates.set(header, f.value)
+			}
+		}
+	}
 	x.http.SetStatusCode(status)
 	for _, f := range fields {
-		if f.name == fasthttp.HeaderDate && x.route.info.Gateway {
-			x.app().dates.set(header, f.value)
-		}
 		header.Add(f.name, f.value)
 	}
 }

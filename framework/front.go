@@ -77,6 +77,9 @@ func turned(conn net.Conn, state fasthttp.ConnState) {
 	default:
 		return
 	}
+	if state == fasthttp.StateHijacked || state == fasthttp.StateClosed { // somebody else reads, or nobody
+		return
+	}
 	if f.between = state == fasthttp.StateNew || state == fasthttp.StateIdle; !f.between {
 		f.armed = time.Time{}
 	}

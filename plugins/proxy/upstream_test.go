@@ -434,3 +434,18 @@ func TestOptionsThatAreWrong(t *testing.T) {
 		t.Errorf("without upstreams: %v", err)
 	}
 }
+
+// With a TTL of the policy's own, what a target streams is stored whole.
+func TestStreamsAreStoredByPolicy(t *testing.T) {
+	origin, asked := answering(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")
+	s := frameworktest.Start(t, "version = 1\n[plugins.proxy.upstreams.o]\ntargets = [\""+origin+
+		"\"]\n[[routes]]\npath = \"/*\"\nhandler = \"proxy\"\ncache = { ttl = \"1h\", query = [\"q\"] }\n", proxy.Plugin())
+	for _, want := range []string{"MISS", "HIT"} {
+		if a := s.Get(t, "/x?q=1&z=2"); a.Body != "hello world" || a.Header.Get("X-Cache") != want {
+			t.Errorf("%d %q %v", a.Status, a.Body, a.Header)
+		}
+	}
+	if all := asked(); len(all) != 1 || !strings.HasPrefix(all[0], "GET /x?q=1 HTTP/1.1\r\n") {
+		t.Errorf("the origin got %q", all)
+	}
+}
