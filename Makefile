@@ -41,6 +41,7 @@ check: generate ## fail when something generated is not current
 
 bench: ## measure what is promised (takes a few minutes)
 	go test -run '^$$' -bench . -benchmem ./framework/... ./plugins/... ./apps/...
+	FAULT_SECONDS=30 go test -count=1 -v -run TestFaultsUnderLoad ./framework
 
 bench-peers: build ## measure a hit against bare Fiber, nginx, Varnish and Express, installing what is missing (ARGS="-rounds 9")
 	.ci/peers
