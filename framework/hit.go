@@ -30,7 +30,7 @@ func (g *generation) hit(a *answering, client netip.Addr, start time.Time) (body
 	}
 	rt.cache.read(&a.key, r.host, r.path, r.query, r.fields)
 	a.text = a.key.Append(a.text[:0])
-	ready, ok := g.app.responses.Ready(viewOf(a.text), &rt.cache.rule, &r.conditions)
+	ready, ok := g.app.responses.Ready(viewOf(a.text), &rt.cache.rule, &r.conditions, start)
 	if !ok {
 		return nil, false
 	}

@@ -9,7 +9,7 @@ import (
 // Hit answers a request from the memory layer when it holds a fresh answer with which nothing else is to be done. It waits for nobody,
 // so it needs no context; when it says false, Do goes on, and counts what the request becomes.
 func (c *Cache) Hit(key string, rule *Rule, req *Request) (Result, bool) {
-	r, age, ok := c.fresh(key, rule, req)
+	r, age, ok := c.fresh(key, req, time.Now())
 	if !ok {
 		return Result{}, false
 	}
@@ -19,7 +19,7 @@ func (c *Cache) Hit(key string, rule *Rule, req *Request) (Result, bool) {
 }
 
 // fresh finds such an answer in the memory layer. It does not count, and does not keep the key.
-func (c *Cache) fresh(key string, rule *Rule, req *Request) (r *representation, age time.Duration, ok bool) {
+func (c *Cache) fresh(key string, req *Request, now time.Time) (r *representation, age time.Duration, ok bool) {
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
 		return nil, 0, false
 	}
@@ -28,7 +28,7 @@ func (c *Cache) fresh(key string, rule *Rule, req *Request) (r *representation, 
 		return nil, 0, false
 	}
 	r = stored.(*representation)
-	age = time.Since(r.made)
+	age = max(0, now.Sub(r.made))
 	return r, age, r.quiet(age) && r.err == nil
 }
 
@@ -49,8 +49,8 @@ type Ready struct {
 }
 
 // Ready finds what Hit finds, if it can be sent whole or as a 304, without counting it. It keeps none of the strings that it is given.
-func (c *Cache) Ready(key string, rule *Rule, req *Request) (Ready, bool) {
-	r, age, ok := c.fresh(key, rule, req)
+func (c *Cache) Ready(key string, rule *Rule, req *Request, now time.Time) (Ready, bool) {
+	r, age, ok := c.fresh(key, req, now)
 	if !ok {
 		return Ready{}, false
 	}
