@@ -156,7 +156,11 @@ func (x *exchange) finish(response *Response, err error) {
 		x.http.SetConnectionClose()
 	}
 	if x.stream == nil {
-		x.done(len(x.http.Response.Body()), failure)
+		body := x.http.Response.Body()
+		if f, ok := x.http.Conn().(*frontConn); ok {
+			f.large = len(body) > writeBuffer && x.method != http.MethodHead
+		}
+		x.done(len(body), failure)
 		return
 	}
 	x.stream.onEnd = func(written int64, err error) {

@@ -49,6 +49,8 @@ type frontConn struct {
 	between bool      // the next byte that arrives is the first of a request
 	served  bool      // the front has answered here
 	armed   time.Time // when the front last set deadlines; zero after the server did
+	large   bool      // the answer that the server writes next does not fit into its buffer
+	held    *[writeBuffer]byte
 }
 
 // frontTLSConn is a frontConn that the server knows to be encrypted.
@@ -62,6 +64,32 @@ func (c *frontTLSConn) Handshake() error { return c.tls.Handshake() } //nolint:w
 
 // ConnectionState returns what was agreed on in the handshake.
 func (c *frontTLSConn) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
+
+// writeBuffer is the size of the server's buffer for each connection.
+const writeBuffer = 4 << 10
+
+// fullBuffers are those that wait for the rest of their answer.
+var fullBuffers = sync.Pool{New: func() any { return new([writeBuffer]byte) }}
+
+// Write sends what the server writes. The beginning of a large answer, a full buffer, waits for its rest, so that both take one system call
+// instead of two; the server itself does so only on a connection of the system's.
+func (c *frontConn) Write(p []byte) (int, error) {
+	if c.held == nil {
+		if !c.large || len(p) != writeBuffer {
+			return c.Conn.Write(p) //nolint:wrapcheck // the server looks at what it is
+		}
+		c.large, c.held = false, fullBuffers.Get().(*[writeBuffer]byte) //nolint:forcetypeassert // the pool holds nothing else
+		return copy(c.held[:], p), nil
+	}
+	both := net.Buffers{c.held[:], p}
+	_, err := both.WriteTo(c.Conn)
+	fullBuffers.Put(c.held)
+	c.held = nil
+	if err != nil {
+		return 0, err //nolint:wrapcheck // as above
+	}
+	return len(p), nil
+}
 
 // NetConn returns the connection behind the front.
 func (c *frontConn) NetConn() net.Conn { return c.Conn }
@@ -183,7 +211,7 @@ func (c *frontConn) flush(a *answering) error {
 	if len(a.out) == 0 {
 		return nil
 	}
-	_, err := c.Write(a.out)
+	_, err := c.Conn.Write(a.out)
 	a.out = a.out[:0]
 	return err //nolint:wrapcheck // the server looks at what it is
 }

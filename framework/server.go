@@ -40,6 +40,7 @@ func (a *App) newServer(p *policy.Policy) *fasthttp.Server {
 		ExpectHandler:                a.expected,
 		ConnState:                    turned,
 		ReadBufferSize:               int(p.Server.HeaderLimit),
+		WriteBufferSize:              writeBuffer,
 		MaxRequestBodySize:           1, // what fasthttp waits for itself; receive has the limit
 		ReadTimeout:                  p.Server.ReadTimeout.D(),
 		WriteTimeout:                 p.Server.WriteTimeout.D(), // a stream moves it with every piece
