@@ -143,7 +143,7 @@ func (x *exchange) cached() (*Response, error) {
 	key := k.String()
 	conditions := x.conditions()
 	if hit, ok := x.app().responses.Hit(key, &c.rule, &conditions); ok {
-		return x.stored(&hit)
+		return x.stored(&hit), nil
 	}
 	return x.shared(c, key, c.request(x.path, x.query, x.params, fields), conditions)
 }
@@ -154,7 +154,7 @@ func (x *exchange) shared(c *routeCache, key string, view Request, conditions ht
 	defer cancel()
 	result, err := x.app().responses.Do(ctx, key, &c.rule, &conditions,
 		func(ctx context.Context) (*httpcache.Response, error) { return x.route.fetch(ctx, view) })
-	response, _ := x.stored(&result)
+	response := x.stored(&result)
 	if err == nil {
 		return response, nil
 	}
@@ -165,10 +165,10 @@ func (x *exchange) shared(c *routeCache, key string, view Request, conditions ht
 }
 
 // stored takes an answer that the cache has prepared, or what it says of an error.
-func (x *exchange) stored(r *httpcache.Result) (*Response, error) {
+func (x *exchange) stored(r *httpcache.Result) *Response {
 	x.result = *r
 	x.route.answered(r.Outcome)
-	return emptyResponse, nil
+	return emptyResponse
 }
 
 // emptyResponse stands for an answer that the cache has prepared.

@@ -14,12 +14,8 @@ import (
 func (x *exchange) log(bytes int, err error) {
 	rt, elapsed := x.route, time.Since(x.start)
 	slow := x.stream == nil && elapsed > rt.policy.Slow.D()
-	sampled := x.status >= 400 || slow
-	if access := &rt.gen.policy.Log.Access; !access.Enabled {
-		sampled = false
-	} else if !sampled {
-		sampled = rt.gen.samples(x.about.ID, x.start)
-	}
+	always := rt.gen.policy.Log.Access.Enabled && (x.status >= 400 || slow)
+	sampled := always || rt.gen.samples(x.about.ID, x.start)
 	if sampled || slow || err != nil {
 		x.lines(bytes, err, elapsed, slow, sampled)
 	}

@@ -14,21 +14,18 @@ type directives struct {
 
 func cacheControl(h http.Header) directives {
 	var d directives
-	for _, line := range h.Values("Cache-Control") {
-		for member := range listMembers(line) {
-			name, _, _ := strings.Cut(member, "=")
-			switch strings.ToLower(strings.Trim(name, " \t")) {
-			case "no-store":
-				d.noStore = true
-			case "private": // also when it names fields
-				d.private = true
-			case "no-cache":
-				d.noCache = true
-			case "no-transform":
-				d.noTransform = true
-			}
+	eachDirective(h.Values("Cache-Control"), func(name, _ string, _ bool) {
+		switch name {
+		case "no-store":
+			d.noStore = true
+		case "private": // also when it names fields
+			d.private = true
+		case "no-cache":
+			d.noCache = true
+		case "no-transform":
+			d.noTransform = true
 		}
-	}
+	})
 	return d
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/innatural/chatbot/framework/cache"
 )
 
@@ -172,9 +174,14 @@ func (s *Standard) find(key string) (*resource, time.Time) {
 	return stored.(*resource), soft
 }
 
+// lockOf returns the lock that guards the change of a resource.
+func (s *Standard) lockOf(key string) *sync.Mutex {
+	return &s.changing[xxhash.Sum64String(key)%uint64(len(s.changing))]
+}
+
 // change replaces what is stored for a key by what f makes of it, unless it was purged since a moment, and reports whether it did.
 func (s *Standard) change(key string, rule *StandardRule, since instant, f func(*resource) *resource) bool {
-	lock := &s.changing[fnv(key)%uint64(len(s.changing))]
+	lock := s.lockOf(key)
 	lock.Lock()
 	defer lock.Unlock()
 	old, soft := s.find(key)
@@ -204,7 +211,7 @@ func (s *Standard) change(key string, rule *StandardRule, since instant, f func(
 
 // keep merges into memory what another instance has stored.
 func (s *Standard) keep(key string, rule *StandardRule, since instant, found *resource, soft time.Time) {
-	lock := &s.changing[fnv(key)%uint64(len(s.changing))]
+	lock := s.lockOf(key)
 	lock.Lock()
 	defer lock.Unlock()
 	old, oldSoft := s.find(key)
@@ -225,15 +232,6 @@ func first(r *resource) *stored {
 		return nil
 	}
 	return r.variants[0]
-}
-
-// fnv is the hash FNV-1a of a string.
-func fnv(s string) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range len(s) {
-		h = (h ^ uint64(s[i])) * 1099511628211
-	}
-	return h
 }
 
 // say adds the fields that tell what the cache did (RFC 9211) and how old the answer is (RFC 9111, section 5.1).
