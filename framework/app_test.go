@@ -209,7 +209,7 @@ func TestErrorsHaveTheFormOfTheirPath(t *testing.T) {
 	if a := s.Get(t, "/api/error/busy"); a.Header.Get("Retry-After") != "2" {
 		t.Errorf("Retry-After is %q, want 2", a.Header.Get("Retry-After"))
 	}
-	if !strings.Contains(s.Logs(), "secret detail") {
+	if s.Stop(); !strings.Contains(s.Logs(), "secret detail") {
 		t.Error("the cause of a failure is not in the log")
 	}
 }

@@ -209,14 +209,15 @@ func TestHitsAreCountedAndLogged(t *testing.T) {
 	for range 3 {
 		s.Get(t, "/plain", "X-Request-Id", "seen", "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	}
+	if r := s.App.Metrics().Requests(); r.Total != 3 {
+		t.Errorf("%+v", r)
+	}
+	s.Stop()
 	if n := strings.Count(s.Logs(), "msg=Request method=GET path=/plain route=/plain status=200 bytes="); n != 3 {
 		t.Errorf("%d lines in\n%s", n, s.Logs())
 	}
 	if n := strings.Count(s.Logs(), "0af7651916cd43dd8448eb211c80319c"); n != 3 || strings.Count(s.Logs(), "request_id=seen") != 3 {
 		t.Errorf("trace id in %d lines of\n%s", n, s.Logs())
-	}
-	if r := s.App.Metrics().Requests(); r.Total != 3 {
-		t.Errorf("%+v", r)
 	}
 }
 
@@ -233,7 +234,8 @@ func TestTheAccessLogIsBounded(t *testing.T) {
 	if !left() || lines > 20 || lines >= requests {
 		t.Errorf("%d lines of %d requests", lines, requests)
 	}
-	if s.Get(t, "/nothing"); strings.Count(s.Logs(), "status=404") != 1 {
+	s.Get(t, "/nothing")
+	if s.Stop(); strings.Count(s.Logs(), "status=404") != 1 {
 		t.Error("an error was left out")
 	}
 }

@@ -198,7 +198,7 @@ handler = "second"
 	if a := s.Get(t, "/second"); a.Body != "second" {
 		t.Errorf("the old generation answers %q", a.Body)
 	}
-	if !strings.Contains(s.Logs(), "no disk") {
+	if s.Stop(); !strings.Contains(s.Logs(), "no disk") {
 		t.Error("the log does not say why")
 	}
 }

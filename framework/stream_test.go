@@ -58,13 +58,11 @@ func open(t *testing.T, s *frameworktest.Server, header ...string) *http.Respons
 // The replaced layer compressed streams and never flushed the compressor.
 func TestAStreamIsFlushedWhateverTheBrowserAccepts(t *testing.T) {
 	next := make(chan struct{})
-	sent := make(chan time.Time, 1)
 	s := streamServer(t, func(_ context.Context, w *framework.Stream) error {
 		for i := range 3 {
 			if i > 0 {
 				<-next
 			}
-			sent <- time.Now()
 			if err := w.Event(map[string]int{"n": i}); err != nil {
 				return err
 			}
@@ -78,9 +76,6 @@ func TestAStreamIsFlushedWhateverTheBrowserAccepts(t *testing.T) {
 	}
 	n := 0
 	err := events(res.Body, func(data string) {
-		if late := time.Since(<-sent); late > 20*time.Millisecond*raceFactor {
-			t.Errorf("event %d came after %v", n, late)
-		}
 		if want := fmt.Sprintf(`{"n":%d}`, n); data != want {
 			t.Errorf("got %s, want %s", data, want)
 		}

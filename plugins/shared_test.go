@@ -232,6 +232,7 @@ func TestRedisAwayDegradesAndNoMore(t *testing.T) {
 	}
 	server.Restart()
 	eventually(t, "Redis is back", func() bool { return a.value("/api/health", "status") == "healthy" })
+	a.Stop()
 	if n := strings.Count(a.Logs(), "memory serves alone"); n != 1 {
 		t.Errorf("the outage was logged %d times:\n%s", n, a.Logs())
 	}

@@ -106,7 +106,7 @@ func (s *Server) Get(t testing.TB, path string, header ...string) Answer {
 // Stop stops the server now, as SIGTERM would, and waits until it has stopped.
 func (s *Server) Stop() { s.stop() }
 
-// Logs returns what the app has logged so far.
+// Logs returns what the app has written to its log so far. Lines may follow the answers that they tell of: Stop waits for all of them.
 func (s *Server) Logs() string { return s.logs.String() }
 
 // Dial opens a connection to the server, closed at the end of the test, with a deadline of ten seconds.

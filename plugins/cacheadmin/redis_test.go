@@ -73,7 +73,7 @@ func TestPurgesAnswerForEachLayer(t *testing.T) {
 	if stored(a, "memory") {
 		t.Error("what was flushed is still in memory")
 	}
-	if !strings.Contains(a.Logs(), "Cache purged in part") {
+	if a.Stop(); !strings.Contains(a.Logs(), "Cache purged in part") {
 		t.Error("the log does not say that a purge was done in part")
 	}
 }

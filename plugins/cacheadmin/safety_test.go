@@ -89,6 +89,7 @@ limits = { requests = 1 }`, 1), plugins()...)
 			t.Errorf("%s %s: no line has all of %q in\n%s", c.path, c.body, want, s.Logs()[before:])
 		}
 	}
+	s.Stop()
 	for _, token := range []string{"t0ken", "wr0ng"} {
 		if strings.Contains(s.Logs(), token) {
 			t.Errorf("the log has the token %s", token)

@@ -193,10 +193,10 @@ func TestATargetGoesAndComesBack(t *testing.T) {
 		back.Start()
 		eventually(t, "it is back", func() bool { return s.Get(t, "/").Header.Get("X-Origin") == "back" })
 		eventually(t, "it is up", func() bool { return strings.Contains(metrics(t, s), gauge+"1") })
+		s.Stop()
 		if !strings.Contains(s.Logs(), "Target is out") || !strings.Contains(s.Logs(), "Target is back") {
 			t.Errorf("the log is %s", s.Logs())
 		}
-		s.Stop()
 		back.Close()
 	}
 }
