@@ -2,6 +2,7 @@ package shop
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
@@ -27,6 +28,34 @@ func (e *Entry) In(language string) (question, answer, actual string) {
 	answer, actual = e.Answer.In(language)
 	question, _ = e.Question.In(actual)
 	return question, answer, actual
+}
+
+// Find returns the entry with an id, or nil.
+func (f *FAQ) Find(id string) *Entry {
+	at := slices.IndexFunc(f.Entries, func(e Entry) bool { return e.ID == id })
+	if at < 0 {
+		return nil
+	}
+	return &f.Entries[at]
+}
+
+// FAQHit is an entry that answers a question. Scores of one search compare; those of two don't.
+type FAQHit struct {
+	Entry    *Entry
+	Score    float64
+	Coverage float64 // the share of the question that the entry answers, 0 to 1
+}
+
+// SearchAll returns the entries that answer a question, best first, at most limit. The language decides when the question
+// itself doesn't tell its own.
+func (f *FAQ) SearchAll(query, language string, limit int) []FAQHit {
+	var hits []FAQHit
+	for _, h := range f.index.Search(query, cmp.Or(text.Detect(query), language), limit) {
+		if answers(h) {
+			hits = append(hits, FAQHit{&f.Entries[h.Doc], h.Score, h.Coverage})
+		}
+	}
+	return hits
 }
 
 // Search returns the entry that answers a question in any of the languages, its score, and whether there is one. The language

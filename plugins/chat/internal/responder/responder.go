@@ -4,11 +4,13 @@
 package responder
 
 import (
+	"cmp"
 	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/innatural/chatbot/plugins/chat/internal/desk"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
@@ -49,6 +51,7 @@ type Memory struct {
 	Shown  []string // ids of the products shown for these needs, in all turns
 	Last   []string // ids of the products shown last
 	Unsure int      // answers in a row that did not help
+	Ticket string   // id of the ticket opened or asked for last, or ""
 }
 
 // Answer is what to say and to show. Its lists are never nil.
@@ -61,7 +64,18 @@ type Answer struct {
 	Suggestions   []string
 	Categories    []Button
 	Subcategories []Button
+	Evidence      Evidence
+	Slots         string       // what the message asks for, in one canonical form, refusals included
+	Desk          *DeskRequest // what the desk has to do before the answer is sent, or nil: see Responder.Desked
+	Ticket        *desk.Ticket // opened or found by the desk, or nil
 	Memory        Memory
+}
+
+// Evidence is what an answer to the message may speak from, the best first, whether or not this one does.
+type Evidence struct {
+	Products   []*shop.Product  // at most 6
+	FAQ        []*shop.Entry    // at most 4
+	Promotions []shop.Promotion // those that run and are asked about
 }
 
 // Intent is what a message was taken for.
@@ -76,6 +90,7 @@ type Responder struct {
 	faq       *shop.FAQ
 	menu      Menu
 	choices   map[string]chosen // of the menu, by label
+	intents   map[string]IntentInfo
 	phrases   *phrases
 	cues      *cues
 	names     []named
@@ -92,8 +107,12 @@ func New(catalogue *shop.Catalogue, faq *shop.FAQ, menu Menu, now func() time.Ti
 	if err != nil {
 		return nil, err
 	}
+	intents, err := loadIntents(intentsFile)
+	if err != nil {
+		return nil, err
+	}
 	return &Responder{
-		catalogue: catalogue, faq: faq, menu: menu, choices: menu.index(), phrases: p, cues: c,
+		catalogue: catalogue, faq: faq, menu: menu, choices: menu.index(), intents: intents, phrases: p, cues: c,
 		names: productNames(catalogue), now: now,
 	}, nil
 }
@@ -167,7 +186,10 @@ func (r *Responder) finish(q *question, a *Answer) {
 	if a.Subcategories == nil {
 		a.Subcategories = []Button{}
 	}
+	a.Evidence = r.evidence(q, a)
+	a.Slots = q.needs.canonical()
 	a.Memory.Topic = a.Topic
+	a.Memory.Ticket = cmp.Or(a.Memory.Ticket, q.Before.Ticket)
 	if a.Memory.Needs == nil && a.Topic != Products {
 		// A question in between does not end the talk about products.
 		a.Memory.Needs, a.Memory.Shown, a.Memory.Last = q.Before.Needs, q.Before.Shown, q.Before.Last

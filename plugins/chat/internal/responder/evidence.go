@@ -1,0 +1,84 @@
+package responder
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/innatural/chatbot/plugins/internal/shop"
+)
+
+// How much evidence there is at most.
+const (
+	evidenceProducts = 6
+	evidenceEntries  = 4
+)
+
+// evidence returns what an answer to the question may speak from: what is shown first, then what fits the needs and what search
+// finds.
+func (r *Responder) evidence(q *question, a *Answer) Evidence {
+	var e Evidence
+	if a.Topic == SmallTalk || a.Topic == Other {
+		return e
+	}
+	add := func(p *shop.Product) {
+		if p != nil && len(e.Products) < evidenceProducts && !slices.Contains(e.Products, p) {
+			e.Products = append(e.Products, p)
+		}
+	}
+	for _, card := range a.Products {
+		add(r.catalogue.Find(card.ID))
+	}
+	if needs := a.Memory.Needs; needs != nil && a.Topic == Products {
+		for _, rec := range r.recommend(needs, q.Language) {
+			add(rec.Product)
+		}
+	}
+	for _, hit := range r.catalogue.Search(q.Message, q.Language, evidenceProducts) {
+		add(hit.Product)
+	}
+	if q.entry != nil {
+		e.FAQ = append(e.FAQ, q.entry)
+	}
+	for _, hit := range r.faq.SearchAll(q.Message, q.Language, evidenceEntries) {
+		if len(e.FAQ) < evidenceEntries && !slices.Contains(e.FAQ, hit.Entry) {
+			e.FAQ = append(e.FAQ, hit.Entry)
+		}
+	}
+	for _, p := range r.catalogue.Promotions {
+		about := a.Intent.Name == "promotions" || slices.ContainsFunc(e.Products, p.AppliesTo)
+		if about && p.Active(r.now()) {
+			e.Promotions = append(e.Promotions, p)
+		}
+	}
+	return e
+}
+
+// canonical writes the needs in one form: keys and values in a fixed order, nothing for what is not asked.
+func (n *Needs) canonical() string {
+	var parts []string
+	list := func(key string, values ...string) {
+		values = slices.DeleteFunc(slices.Sorted(slices.Values(values)), func(s string) bool { return s == "" })
+		if len(values) > 0 {
+			parts = append(parts, key+"="+strings.Join(slices.Compact(values), ","))
+		}
+	}
+	list("type", n.Types...)
+	list("hair", n.HairType)
+	list("skin", n.SkinType)
+	list("concern", n.Concerns...)
+	list("with", n.With...)
+	list("without", slices.Concat(n.Free, n.Avoid)...)
+	list("not_type", n.NotTypes...)
+	list("not_concern", n.NotConcerns...)
+	if n.Vegan {
+		list("vegan", "true")
+	}
+	if n.MaxPrice > 0 {
+		list("max", fmt.Sprintf("%.2f", n.MaxPrice))
+	}
+	if n.Cheapest {
+		list("cheapest", "true")
+	}
+	return strings.Join(parts, ";")
+}
