@@ -6,7 +6,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/innatural/chatbot/plugins/chat/internal/responder"
-	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
 // conversation is what is kept of one. It is immutable.
@@ -14,13 +13,13 @@ type conversation struct {
 	asked   string // language that the customer asked for, or ""
 	last    string // language of the last answer
 	profile profile
-	turns   []turn // the latest
-	count   int    // of all turns
+	turns   []exchange // the latest
+	count   int        // of all turns
 	memory  responder.Memory
 }
 
-// turn is a message and its answer.
-type turn struct {
+// exchange is a message and its answer.
+type exchange struct {
 	message, answer string
 	language        string
 	intent          string
@@ -53,19 +52,14 @@ func (c conversation) bytes() int {
 	return n
 }
 
-// language returns the language to answer in: the one asked for now or before, else that of the message, else that of the
-// last answer, else French.
-func (c conversation) language(r *chatRequest) string {
-	return cmp.Or(r.Language, r.UserProfile.Language, c.asked, text.Detect(r.Message), c.last, text.French)
-}
-
 // with returns the conversation after a turn, of which at most maxTurns are kept.
-func (c conversation) with(r *chatRequest, a responder.Answer, maxTurns int) conversation {
-	c.asked = cmp.Or(r.Language, r.UserProfile.Language, c.asked)
+func (c conversation) with(t *turn, maxTurns int) conversation {
+	a := t.reply.Answer
+	c.asked = cmp.Or(t.Language, t.Profile.Language, c.asked)
 	c.last = a.Language
-	c.profile = c.profile.with(r.UserProfile)
+	c.profile = c.profile.with(t.Profile)
 	kept := c.turns[max(0, len(c.turns)-maxTurns+1):]
-	c.turns = append(slices.Clone(kept), turn{r.Message, a.Text, a.Language, a.Intent.Name})
+	c.turns = append(slices.Clone(kept), exchange{t.Message, t.sent.String(), a.Language, a.Intent.Name})
 	c.count++
 	c.memory = a.Memory
 	return c

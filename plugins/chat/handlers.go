@@ -14,11 +14,8 @@ import (
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
-// embedded is the source of answers that need no model.
-const embedded = "embedded"
-
-// reply is an answer as the HTTP contract writes it.
-type reply struct {
+// answerBody is an answer as the HTTP contract writes it.
+type answerBody struct {
 	Success      bool             `json:"success"`
 	Response     string           `json:"response"`
 	Message      string           `json:"message"`
@@ -56,38 +53,20 @@ func buttonsOf(a responder.Answer) buttons {
 	return buttons{len(a.Categories) > 0, a.Categories, len(a.Subcategories) > 0, a.Subcategories}
 }
 
-// turn answers a message and keeps both. Two messages of one session at a time are both kept, each as a whole turn.
-func (c *chat) turn(r *chatRequest) (responder.Answer, usage) {
-	before, _ := c.conversations.Get(r.SessionID)
-	a := c.responder.Answer(responder.Turn{
-		Message: r.Message, Language: before.language(r), Profile: before.profile.with(r.UserProfile).known(),
-		Session: r.SessionID, Number: before.count, Before: before.memory,
-	})
-	c.conversations.Update(r.SessionID, func(now conversation, _ bool) conversation { return now.with(r, a, c.maxTurns) })
-	return a, c.count(r.Message, a)
-}
-
-// count counts a message and its answer.
-func (c *chat) count(message string, a responder.Answer) usage {
-	u := usage{tokens(message), tokens(a.Text), true}
-	c.metrics.messages.With(a.Language, a.Topic).Inc()
-	c.metrics.tokens.With("input", "true").Add(float64(u.InputTokens))
-	c.metrics.tokens.With("output", "true").Add(float64(u.OutputTokens))
-	return u
-}
-
-func (c *chat) chat(_ context.Context, req *framework.Request) (*framework.Response, error) {
-	began := time.Now()
+// chat answers a message as JSON.
+func (c *chat) chat(ctx context.Context, req *framework.Request) (*framework.Response, error) {
 	r, err := readChat(req)
 	if err != nil {
 		return nil, err
 	}
-	a, u := c.turn(r)
-	c.metrics.durations.With(embedded).Observe(time.Since(began).Seconds())
-	return private(reply{
-		Success: true, Response: a.Text, Message: a.Text, Language: a.Language, SessionID: r.SessionID, Source: embedded,
-		Intent: a.Intent, Topic: a.Topic, Products: a.Products, Suggestions: a.Suggestions, Usage: u, FinishReason: "stop",
-		RequestID: req.ID(), Timestamp: time.Now().UTC().Format(time.RFC3339), buttons: buttonsOf(a),
+	a, err := c.answer(ctx, r, whole)
+	if err != nil {
+		return nil, err
+	}
+	return private(answerBody{
+		Success: true, Response: a.Text, Message: a.Text, Language: a.Language, SessionID: r.SessionID, Source: a.Source,
+		Degraded: a.Degraded, Intent: a.Intent, Topic: a.Topic, Products: a.Products, Suggestions: a.Suggestions, Usage: a.Usage,
+		FinishReason: a.FinishReason, RequestID: r.ID, Timestamp: time.Now().UTC().Format(time.RFC3339), buttons: buttonsOf(a.Answer),
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -13,7 +14,6 @@ import (
 	"github.com/innatural/chatbot/plugins/chat/internal/responder"
 	"github.com/innatural/chatbot/plugins/internal/lenient"
 	"github.com/innatural/chatbot/plugins/internal/shop"
-	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
 // The model that the façade serves. Clients may ask for any name: they get this one.
@@ -26,7 +26,7 @@ const (
 const (
 	maxMessages = 500
 	maxStops    = 4
-	maxReplayed = 5 // messages of the customer that are read for what the last one refers to
+	maxReplayed = 4 // messages of the customer that are read for what the last one refers to
 )
 
 // completionRequest is a request of OpenAI's protocol, as far as it changes the answer; other fields are ignored.
@@ -110,10 +110,10 @@ type extension struct {
 	Estimated   bool             `json:"estimated"` // whether usage is
 }
 
-func readCompletion(req *framework.Request) (*completionRequest, error) {
+func readCompletion(req *framework.Request) (*completionRequest, *turnRequest, error) {
 	var r completionRequest
 	if err := decode(req, &r); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var w mistakes
 	switch {
@@ -133,141 +133,118 @@ func readCompletion(req *framework.Request) (*completionRequest, error) {
 	if len(r.Stop) > maxStops {
 		w.add("stop", "must have at most %d entries", maxStops)
 	}
-	said := r.said()
-	if len(r.Messages) > 0 && len(said) == 0 {
+	t := r.turn(req.ID())
+	if len(r.Messages) > 0 && t == nil {
 		w.add("messages", "must hold a message of the user with a text")
 	}
-	for _, s := range said {
-		if utf8.RuneCountInString(s) > maxMessage {
-			return nil, &framework.Error{
-				Status: http.StatusBadRequest, Code: "message_too_long", Message: "a message has at most 5,000 characters",
-			}
+	if t != nil && slices.ContainsFunc(append(t.said(), t.Message), tooLong) {
+		return nil, nil, &framework.Error{
+			Status: http.StatusBadRequest, Code: "message_too_long", Message: "a message has at most 5,000 characters",
 		}
 	}
 	if len(w) > 0 {
-		return nil, framework.BadRequest(w[0].Field+" "+w[0].Message, w...)
+		return nil, nil, framework.BadRequest(w[0].Field+" "+w[0].Message, w...)
 	}
-	return &r, nil
+	return &r, t, nil
 }
 
-// said returns the last messages of the customer.
-func (r *completionRequest) said() []string {
-	var said []string
+func tooLong(s string) bool { return utf8.RuneCountInString(s) > maxMessage }
+
+// turn returns the customer's last message, with what was said before it. Other roles than the two of a conversation would
+// speak for the shop, and are not read.
+func (r *completionRequest) turn(id string) *turnRequest {
+	t := &turnRequest{ID: id, MaxTokens: cmp.Or(r.MaxCompletionTokens, r.MaxTokens), Stop: r.Stop}
 	for _, m := range r.Messages {
-		if s := strings.TrimSpace(string(m.Content)); m.Role == "user" && s != "" {
-			said = append(said, s)
+		t.Tokens += tokens(string(m.Content))
+		if s := strings.TrimSpace(string(m.Content)); s != "" && (m.Role == "user" || m.Role == "assistant") {
+			t.History = append(t.History, utterance{m.Role == "user", s})
 		}
 	}
-	return said[max(0, len(said)-maxReplayed):]
-}
-
-// tokens estimates the tokens of the prompt.
-func (r *completionRequest) tokens() int {
-	n := 0
-	for _, m := range r.Messages {
-		n += tokens(string(m.Content))
-	}
-	return n
-}
-
-// shorten applies max_tokens and stop to an answer, and returns why it ends.
-func (r *completionRequest) shorten(s string) (short, finish string) {
-	for _, stop := range r.Stop {
-		if before, _, found := strings.Cut(s, stop); stop != "" && found {
-			s = before
+	for i, u := range slices.Backward(t.History) {
+		if u.byCustomer {
+			t.Message, t.History = u.text, t.History[:i]
+			return t
 		}
 	}
-	most := cmp.Or(r.MaxCompletionTokens, r.MaxTokens)
-	if most == nil || tokens(s) <= *most {
-		return s, "stop"
-	}
-	s = string([]rune(s)[:*most*4])
-	if at := strings.LastIndexByte(s, ' '); at > 0 {
-		s = s[:at]
-	}
-	return s, "length"
+	return nil
 }
 
-// replay answers the last message of a conversation that the client holds: the ones before it are answered first, for
-// what they leave to refer to.
-func (c *chat) replay(r *completionRequest) responder.Answer {
-	t := responder.Turn{Language: text.French}
-	var a responder.Answer
-	for i, s := range r.said() {
-		t.Message, t.Number, t.Before = s, i, a.Memory
-		t.Language = cmp.Or(text.Detect(s), t.Language)
-		a = c.responder.Answer(t)
-	}
-	return a
-}
-
-func (c *chat) completions(_ context.Context, req *framework.Request) (*framework.Response, error) {
-	began := time.Now()
-	r, err := readCompletion(req)
+// completions answers the last message of a conversation that the client holds.
+func (c *chat) completions(ctx context.Context, req *framework.Request) (*framework.Response, error) {
+	r, t, err := readCompletion(req)
 	if err != nil {
 		return nil, err
 	}
-	a := c.replay(r)
-	finish := ""
-	a.Text, finish = r.shorten(a.Text)
-	said := r.said()
-	c.count(said[len(said)-1], a)
-	base := completion{ID: "chatcmpl-" + req.ID(), Object: "chat.completion", Created: began.Unix(), Model: model}
-	used := &completionUsage{PromptTokens: r.tokens(), CompletionTokens: tokens(a.Text)}
-	used.TotalTokens = used.PromptTokens + used.CompletionTokens
-	ext := &extension{
-		Cards: a.Products, Intent: a.Intent, Topic: a.Topic, Language: a.Language, Suggestions: a.Suggestions,
-		Source: embedded, Estimated: true,
-	}
-	observe := func() { c.metrics.durations.With(embedded).Observe(time.Since(began).Seconds()) }
+	base := completion{ID: "chatcmpl-" + req.ID(), Created: time.Now().Unix(), Model: model}
 	if !r.Stream {
-		observe()
-		base.Choices = []choice{{Message: &message{Role: "assistant", Content: a.Text}, FinishReason: &finish}}
-		base.Usage, base.Shop = used, ext
+		a, err := c.answer(ctx, t, whole)
+		if err != nil {
+			return nil, err
+		}
+		base.Object = "chat.completion"
+		base.Choices = []choice{{Message: &message{Role: "assistant", Content: a.Text}, FinishReason: &a.FinishReason}}
+		base.Usage, base.Shop = usageOf(a), extensionOf(a)
 		return private(base)
 	}
 	base.Object = "chat.completion.chunk"
 	resp := framework.EventStream(func(ctx context.Context, w *framework.Stream) error {
-		defer observe()
-		return c.interrupted(ctx, writeChunks(ctx, w, r, base, a.Text, finish, used, ext))
+		chunks := chunkWriter{w, base}
+		begun := false
+		a, err := c.answer(ctx, t, func(_, piece string) error {
+			if !begun {
+				begun = true
+				if err := chunks.send(message{Role: "assistant"}, nil, nil); err != nil {
+					return err
+				}
+			}
+			return chunks.send(message{Content: piece}, nil, nil)
+		})
+		if err != nil {
+			return err
+		}
+		return chunks.finish(a, r.StreamOptions.IncludeUsage)
 	})
 	resp.StreamFailed = func(error) []byte { return streamError() }
 	return resp, nil
 }
 
-// writeChunks writes an answer as chunks. Only the first has the role, only the last choice has a reason to finish, and
+func usageOf(a *reply) *completionUsage {
+	u := a.Usage
+	return &completionUsage{PromptTokens: u.InputTokens, CompletionTokens: u.OutputTokens, TotalTokens: u.InputTokens + u.OutputTokens}
+}
+
+func extensionOf(a *reply) *extension {
+	return &extension{
+		Cards: a.Products, Intent: a.Intent, Topic: a.Topic, Language: a.Language, Suggestions: a.Suggestions,
+		Source: a.Source, Degraded: a.Degraded, Estimated: a.Usage.Estimated,
+	}
+}
+
+// chunkWriter writes an answer as chunks. Only the first has the role, only the last choice has a reason to finish, and
 // usage comes once, alone, and only if it was asked for: clients add it up.
-func writeChunks(
-	ctx context.Context, w *framework.Stream, r *completionRequest, base completion, text, finish string,
-	used *completionUsage, ext *extension,
-) error {
-	send := func(delta message, finish *string, ext *extension) error {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		chunk := base
-		chunk.Choices, chunk.Shop = []choice{{Delta: &delta, FinishReason: finish}}, ext
-		return w.Event(chunk)
-	}
-	if err := send(message{Role: "assistant"}, nil, nil); err != nil {
+type chunkWriter struct {
+	w    *framework.Stream
+	base completion
+}
+
+func (c chunkWriter) send(delta message, finish *string, ext *extension) error {
+	chunk := c.base
+	chunk.Choices, chunk.Shop = []choice{{Delta: &delta, FinishReason: finish}}, ext
+	return c.w.Event(chunk)
+}
+
+func (c chunkWriter) finish(a *reply, usage bool) error {
+	if err := c.send(message{}, &a.FinishReason, extensionOf(a)); err != nil {
 		return err
 	}
-	for _, piece := range pieces(text) {
-		if err := send(message{Content: piece}, nil, nil); err != nil {
+	if usage {
+		last := c.base
+		last.Choices, last.Usage = []choice{}, usageOf(a)
+		if err := c.w.Event(last); err != nil {
 			return err
 		}
 	}
-	if err := send(message{}, &finish, ext); err != nil {
-		return err
-	}
-	if r.StreamOptions.IncludeUsage {
-		last := base
-		last.Choices, last.Usage = []choice{}, used
-		if err := w.Event(last); err != nil {
-			return err
-		}
-	}
-	_, err := w.Write([]byte("data: [DONE]\n\n"))
+	_, err := c.w.Write([]byte("data: [DONE]\n\n"))
 	return err
 }
 

@@ -68,7 +68,7 @@ func (p profile) known() responder.Profile {
 }
 
 // readChat decodes and checks a message before any work is done for it.
-func readChat(req *framework.Request) (*chatRequest, error) {
+func readChat(req *framework.Request) (*turnRequest, error) {
 	var r chatRequest
 	if err := decode(req, &r); err != nil {
 		return nil, err
@@ -87,7 +87,10 @@ func readChat(req *framework.Request) (*chatRequest, error) {
 	if len(w) > 0 {
 		return nil, framework.BadRequest("the message is not valid", w...)
 	}
-	return &r, nil
+	return &turnRequest{
+		ID: req.ID(), Message: r.Message, Language: r.Language, Profile: r.UserProfile, SessionID: r.SessionID,
+		Tokens: tokens(r.Message),
+	}, nil
 }
 
 // decode reads a JSON object. Bytes that are not UTF-8 would silently become other characters.

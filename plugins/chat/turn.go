@@ -1,0 +1,228 @@
+package chat
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/plugins/chat/internal/responder"
+	"github.com/innatural/chatbot/plugins/internal/text"
+)
+
+// turnRequest is a message to answer, whichever way it came, once it is known to be valid.
+type turnRequest struct {
+	ID       string // of the request
+	Message  string
+	Language string  // that the customer asks for, or ""
+	Profile  profile // what the customer tells of themselves
+	Tokens   int     // about how many tokens the customer sent
+
+	SessionID string      // of the conversation, when it is kept here
+	History   []utterance // of the conversation before the message, when the client holds it
+
+	MaxTokens *int     // most tokens of the answer; nil is no limit
+	Stop      []string // the answer ends before the first of these
+}
+
+// utterance is what one side said in a conversation that the client holds.
+type utterance struct {
+	byCustomer bool
+	text       string
+}
+
+// said returns what the customer said last before the message, in a conversation that the client holds.
+func (r *turnRequest) said() []string {
+	var said []string
+	for _, u := range r.History {
+		if u.byCustomer {
+			said = append(said, u.text)
+		}
+	}
+	return said[max(0, len(said)-maxReplayed):]
+}
+
+// sink takes the text of an answer piece by piece, as it comes, with its language. Its error ends the turn.
+type sink func(language, piece string) error
+
+// whole is the sink of those who take an answer once it is whole.
+func whole(string, string) error { return nil }
+
+// turn is a message on its way to its answer: what its stages found out.
+type turn struct {
+	*turnRequest
+	began  time.Time
+	sink   sink
+	before conversation
+	reply  reply           // the local answer held ready, then the one that was given
+	sent   strings.Builder // what the sink took
+}
+
+// reply is an answer and how it came about.
+type reply struct {
+	responder.Answer
+	Source       string
+	Degraded     bool
+	Usage        usage
+	FinishReason string
+}
+
+// embedded is the source of answers that come from the responder.
+const embedded = "embedded"
+
+// stage is one step of a turn's way. It runs the rest of the way by next, or answers by itself.
+type stage func(c *chat, ctx context.Context, t *turn, next func(context.Context) error) error
+
+// way is the way of a turn, in this order, for every protocol.
+var way = []stage{
+	(*chat).measure,  // counts and times what the rest did
+	(*chat).recall,   // reads what was said before
+	(*chat).respond,  // makes the local answer and holds it ready
+	(*chat).remember, // keeps the turn that the rest has said
+	(*chat).speak,    // says the answer
+}
+
+// answer answers a message: its text goes to the sink as it comes, and the reply is returned once it is whole and kept.
+func (c *chat) answer(ctx context.Context, r *turnRequest, s sink) (*reply, error) {
+	t := &turn{turnRequest: r, began: time.Now(), sink: s}
+	if err := c.run(ctx, t, way); err != nil {
+		return nil, err
+	}
+	return &t.reply, nil
+}
+
+func (c *chat) run(ctx context.Context, t *turn, stages []stage) error {
+	if len(stages) == 0 {
+		return nil
+	}
+	return stages[0](c, ctx, t, func(ctx context.Context) error { return c.run(ctx, t, stages[1:]) })
+}
+
+// measure counts a turn.
+func (c *chat) measure(ctx context.Context, t *turn, next func(context.Context) error) error {
+	err := next(ctx)
+	if err != nil {
+		if errors.Is(context.Cause(ctx), framework.ErrClientGone) {
+			c.metrics.clientGone.With("stream").Inc()
+		}
+		return err
+	}
+	c.metrics.messages.With(t.reply.Language, t.reply.Topic).Inc()
+	c.metrics.tokens.With("input", "true").Add(float64(t.reply.Usage.InputTokens))
+	c.metrics.tokens.With("output", "true").Add(float64(t.reply.Usage.OutputTokens))
+	c.metrics.durations.With(t.reply.Source).Observe(time.Since(t.began).Seconds())
+	return nil
+}
+
+// recall reads the conversation. One that the client holds is answered again, for what its last messages leave to refer to.
+func (c *chat) recall(ctx context.Context, t *turn, next func(context.Context) error) error {
+	if t.SessionID != "" {
+		t.before, _ = c.conversations.Get(t.SessionID)
+		return next(ctx)
+	}
+	for _, s := range t.said() {
+		a := c.responder.Answer(t.before.turn(&turnRequest{Message: s}))
+		t.before.last, t.before.memory = a.Language, a.Memory
+		t.before.count++
+	}
+	return next(ctx)
+}
+
+// respond makes the local answer.
+func (c *chat) respond(ctx context.Context, t *turn, next func(context.Context) error) error {
+	t.reply = reply{Answer: c.responder.Answer(t.before.turn(t.turnRequest)), Source: embedded, FinishReason: "stop"}
+	return next(ctx)
+}
+
+// remember keeps the turn. Two turns of one session at a time are both kept, each as a whole.
+func (c *chat) remember(ctx context.Context, t *turn, next func(context.Context) error) error {
+	err := next(ctx)
+	if t.SessionID != "" && t.sent.Len() > 0 {
+		c.conversations.Update(t.SessionID, func(now conversation, _ bool) conversation { return now.with(t, c.maxTurns) })
+	}
+	return err
+}
+
+// speak says the local answer.
+func (c *chat) speak(ctx context.Context, t *turn, _ func(context.Context) error) error {
+	t.reply.Text, t.reply.FinishReason = t.shorten(t.reply.Text)
+	for _, piece := range pieces(t.reply.Text) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := c.say(t, piece); err != nil {
+			return err
+		}
+	}
+	t.reply.Usage = usage{t.Tokens, tokens(t.reply.Text), true}
+	return nil
+}
+
+// say gives a piece of the answer to the sink.
+func (c *chat) say(t *turn, piece string) error {
+	first := t.sent.Len() == 0
+	if err := t.sink(t.reply.Language, piece); err != nil {
+		return err
+	}
+	t.sent.WriteString(piece)
+	if first {
+		c.metrics.firstToken.With(t.reply.Source).Observe(time.Since(t.began).Seconds())
+	}
+	return nil
+}
+
+// shorten applies the limits of the request to a text, and returns why it ends.
+func (r *turnRequest) shorten(s string) (short, finish string) {
+	for _, stop := range r.Stop {
+		if before, _, found := strings.Cut(s, stop); stop != "" && found {
+			s = before
+		}
+	}
+	if r.MaxTokens == nil || tokens(s) <= *r.MaxTokens {
+		return s, "stop"
+	}
+	s = string([]rune(s)[:*r.MaxTokens*4])
+	if at := strings.LastIndexByte(s, ' '); at > 0 {
+		s = s[:at]
+	}
+	return s, "length"
+}
+
+// turn returns what the responder is asked for a message that comes now.
+func (c conversation) turn(r *turnRequest) responder.Turn {
+	return responder.Turn{
+		Message: r.Message, Language: c.language(r), Profile: c.profile.with(r.Profile).known(),
+		Session: r.SessionID, Number: c.count, Before: c.memory,
+	}
+}
+
+// language returns the language to answer in: the one asked for now or before, else that of the message, else that of the
+// last answer, else French.
+func (c conversation) language(r *turnRequest) string {
+	return cmp.Or(r.Language, r.Profile.Language, c.asked, text.Detect(r.Message), c.last, text.French)
+}
+
+// wordsPerPiece is how many words a piece of a local answer has: enough not to drown a browser in events.
+const wordsPerPiece = 3
+
+// pieces cuts a text after every few words. Together the pieces are the text.
+func pieces(s string) []string {
+	var all []string
+	words := 0
+	start := 0
+	for i := range len(s) {
+		if s[i] != ' ' {
+			continue
+		}
+		if words++; words == wordsPerPiece {
+			all = append(all, s[start:i+1])
+			start, words = i+1, 0
+		}
+	}
+	if start < len(s) {
+		all = append(all, s[start:])
+	}
+	return all
+}
