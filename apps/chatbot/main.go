@@ -4,6 +4,8 @@ package main
 import (
 	"os"
 
+	"github.com/spf13/cobra"
+
 	"github.com/innatural/chatbot/framework/cli"
 	"github.com/innatural/chatbot/plugins"
 	"github.com/innatural/chatbot/policies"
@@ -12,5 +14,7 @@ import (
 var version = "dev" // set by the linker
 
 func main() {
-	os.Exit(cli.Main(cli.Program{Name: "chatbot", Version: version, Policy: policies.Chatbot, Plugins: plugins.Standard()}))
+	os.Exit(cli.Main(cli.Program{
+		Name: "chatbot", Version: version, Policy: policies.Chatbot, Plugins: plugins.Standard(), Commands: []*cobra.Command{modelMock()},
+	}))
 }

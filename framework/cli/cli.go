@@ -27,6 +27,8 @@ type Program struct {
 	Version string
 	Policy  string // what is served without a file
 	Plugins []framework.Plugin
+
+	Commands []*cobra.Command // of its own, beside those of every program
 }
 
 // Exit codes.
@@ -106,6 +108,7 @@ func (s *session) root() *cobra.Command {
 			RunE: func(*cobra.Command, []string) error { return s.printf("%s %s\n", s.Name, s.Version) },
 		},
 	)
+	root.AddCommand(s.Commands...)
 	return root
 }
 

@@ -1,0 +1,287 @@
+package modelmock
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// request is what the server reads of a request for a completion.
+type request struct {
+	Messages      []message `json:"messages"`
+	Stream        bool      `json:"stream"`
+	StreamOptions struct {
+		IncludeUsage bool `json:"include_usage"`
+	} `json:"stream_options"`
+	MaxTokens           int `json:"max_tokens"`
+	MaxCompletionTokens int `json:"max_completion_tokens"`
+}
+
+type message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+type usage struct {
+	PromptTokens     int `json:"prompt_tokens"`
+	CompletionTokens int `json:"completion_tokens"`
+	TotalTokens      int `json:"total_tokens"`
+}
+
+// answer is one answer on its way.
+type answer struct {
+	w       http.ResponseWriter
+	flush   func() error
+	ctx     context.Context
+	profile Profile
+	faults  map[Kind]int
+	random  *rand.Rand
+	request request
+	base    map[string]any // what every chunk has
+	tokens  []string
+	finish  string
+	usage   usage
+	phase   Phase
+	done    bool
+}
+
+const (
+	maxRequest = 8 << 20 // bytes of a request
+	hugeLine   = 8 << 20 // bytes of a huge line
+)
+
+// complete answers a request for a completion, or misbehaves.
+func (s *Server) complete(w http.ResponseWriter, r *http.Request) {
+	a := &answer{w: w, flush: http.NewResponseController(w).Flush, ctx: r.Context(), phase: BeforeHeaders}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&a.request); err != nil {
+		writeError(w, http.StatusBadRequest, "invalid_request_error", fmt.Sprintf("decode request: %v", err))
+		return
+	}
+	var config Config
+	config, a.faults, a.random = s.begin()
+	a.profile = config.Profile
+	defer func() { s.end(a, r.Context().Err() != nil) }()
+	a.speak(config.Text)
+	a.base = map[string]any{
+		"id": fmt.Sprintf("chatcmpl-%016x", a.random.Uint64()), "created": time.Now().Unix(), "model": config.Model,
+	}
+	switch {
+	case a.has(Refused):
+		hangUp(w)
+	case a.has(HangBeforeHeaders):
+		<-a.ctx.Done()
+	case a.has(RateLimited):
+		writeError(w, http.StatusTooManyRequests, "rate_limit_error", "too many requests")
+	case a.has(RateLimitedWithHint):
+		w.Header().Set("Retry-After", "1")
+		writeError(w, http.StatusTooManyRequests, "rate_limit_error", "too many requests")
+	case a.has(ServerError):
+		writeError(w, http.StatusInternalServerError, "server_error", "the model has failed")
+	case a.has(WrongContentType):
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write([]byte("<!doctype html><title>Welcome</title><p>Sign in to go on.</p>\n"))
+	case a.request.Stream:
+		a.stream()
+	default:
+		a.whole()
+	}
+}
+
+func (a *answer) has(k Kind) bool {
+	_, ok := a.faults[k]
+	return ok
+}
+
+// at says whether a fault happens after n tokens. An answer that is shorter meets it at its end.
+func (a *answer) at(k Kind, n int) bool {
+	after, ok := a.faults[k]
+	return ok && n == min(after, len(a.tokens))
+}
+
+// hangUp resets the connection.
+func hangUp(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil { // not HTTP/1.1
+		panic(http.ErrAbortHandler)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+// pause waits. It returns false when the client has left.
+func (a *answer) pause(d time.Duration) bool {
+	if d <= 0 {
+		return a.ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-a.ctx.Done():
+		return false
+	}
+}
+
+// send writes and flushes. It returns false when the client has left.
+func (a *answer) send(s string) bool {
+	if a.ctx.Err() != nil {
+		return false
+	}
+	_, err := a.w.Write([]byte(s))
+	return err == nil && a.flush() == nil
+}
+
+func (a *answer) event(v any) bool { return a.send("data: " + encode(v) + "\n\n") }
+
+// encode encodes what always encodes: maps of texts and numbers.
+func encode(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
+
+// chunk is a piece of a streamed answer.
+func (a *answer) chunk(choices any, more ...any) map[string]any {
+	c := map[string]any{"object": "chat.completion.chunk", "choices": choices}
+	maps.Copy(c, a.base)
+	for i := 0; i+1 < len(more); i += 2 {
+		c[more[i].(string)] = more[i+1] //nolint:forcetypeassert // written so, below
+	}
+	return c
+}
+
+func choice(delta map[string]any, finish any) []map[string]any {
+	return []map[string]any{{"index": 0, "delta": delta, "finish_reason": finish}}
+}
+
+// stream answers in events.
+func (a *answer) stream() {
+	a.w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	a.w.Header().Set("Cache-Control", "no-cache")
+	if a.flush() != nil {
+		return
+	}
+	a.phase = BeforeFirstToken
+	if a.has(HangBeforeFirstToken) {
+		<-a.ctx.Done()
+		return
+	}
+	if !a.pause(a.profile.FirstToken.draw(a.random)) {
+		return
+	}
+	if a.has(ErrorAfterStatus) {
+		a.event(errorBody("server_error", "the model has failed"))
+		return
+	}
+	if a.has(ChoicesNull) && !a.event(a.chunk(nil)) {
+		return
+	}
+	if a.has(HugeLine) && !a.event(a.chunk([]any{}, "padding", strings.Repeat(" ", hugeLine))) {
+		return
+	}
+	if !a.event(a.chunk(choice(map[string]any{"role": "assistant", "content": ""}, nil))) || !a.streamTokens() {
+		return
+	}
+	last := a.chunk(choice(map[string]any{}, a.finish))
+	wanted := a.request.StreamOptions.IncludeUsage && !a.has(NoUsage)
+	if wanted && a.has(UsageOnChoices) {
+		last["usage"] = a.usage
+	}
+	ok := a.event(last)
+	if ok && wanted && !a.has(UsageOnChoices) {
+		choices := any([]any{})
+		if a.has(ChoicesNull) {
+			choices = nil
+		}
+		ok = a.event(a.chunk(choices, "usage", a.usage))
+	}
+	a.done = ok && a.send("data: [DONE]\n\n")
+}
+
+// streamTokens sends the text. It returns false when that is the end.
+func (a *answer) streamTokens() bool {
+	for i := range len(a.tokens) + 1 {
+		switch {
+		case a.at(Stall, i):
+			<-a.ctx.Done()
+			return false
+		case a.at(Cut, i):
+			panic(http.ErrAbortHandler)
+		case a.at(EndedEarly, i):
+			return false
+		case a.at(BrokenJSON, i) && !a.send("data: "+half(encode(a.chunk(choice(map[string]any{"content": "…"}, nil))))+"\n\n"):
+			return false
+		case i == len(a.tokens):
+			return true
+		case i > 0 && !a.pause(a.profile.PerToken.draw(a.random)):
+			return false
+		case !a.event(a.chunk(choice(map[string]any{"content": a.tokens[i]}, nil))):
+			return false
+		}
+		a.phase = Streaming
+	}
+	return true
+}
+
+// whole answers in one piece, after the time that a stream would take.
+func (a *answer) whole() {
+	v := a.base
+	v["object"] = "chat.completion"
+	v["choices"] = []map[string]any{{
+		"index": 0, "message": map[string]any{"role": "assistant", "content": strings.Join(a.tokens, "")}, "finish_reason": a.finish,
+	}}
+	if a.has(ChoicesNull) {
+		v["choices"] = nil
+	}
+	if !a.has(NoUsage) {
+		v["usage"] = a.usage
+	}
+	if a.has(HugeLine) {
+		v["padding"] = strings.Repeat(" ", hugeLine)
+	}
+	if a.has(ErrorAfterStatus) {
+		v = errorBody("server_error", "the model has failed")
+	}
+	took := a.profile.FirstToken.draw(a.random)
+	for range len(a.tokens) - 1 {
+		took += a.profile.PerToken.draw(a.random)
+	}
+	a.w.Header().Set("Content-Type", "application/json")
+	if a.has(HangBeforeFirstToken) {
+		_ = a.flush() // what it fails of has left
+		a.phase = BeforeFirstToken
+		<-a.ctx.Done()
+		return
+	}
+	if !a.pause(took) {
+		return
+	}
+	a.phase = Streaming
+	body := encode(v)
+	switch {
+	case a.has(Stall):
+		if a.send(half(body)) {
+			<-a.ctx.Done()
+		}
+	case a.has(Cut):
+		a.send(half(body))
+		panic(http.ErrAbortHandler)
+	case a.has(EndedEarly), a.has(BrokenJSON):
+		a.send(half(body))
+	default:
+		a.done = a.send(body) && !a.has(ErrorAfterStatus) && !a.has(ChoicesNull)
+	}
+}
+
+func half(s string) string { return s[:len(s)/2] }
