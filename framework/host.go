@@ -31,6 +31,10 @@ type Host struct {
 // Policy returns the policy of this generation.
 func (h *Host) Policy() *policy.Policy { return h.gen.policy }
 
+// Redis returns the layer that instances share, for what a plugin keeps there itself, or nil when the policy names no server. It
+// serves as long as the generation.
+func (h *Host) Redis() *cache.Redis { return h.gen.redis }
+
 // Status returns the state of the app, for health checks.
 func (h *Host) Status() Status { return h.gen.app.Status() }
 

@@ -150,6 +150,29 @@ func (r *Redis) Stats() RedisStats {
 	}
 }
 
+// ErrAway says that the servers do not answer now.
+var ErrAway = errors.New("redis does not answer")
+
+// Do lets f use the servers for what is no value of the layer, under keys that Key names. While the circuit is open it returns ErrAway
+// at once; else the context of f ends after 100 ms, and how the servers answer counts for the circuit.
+func (r *Redis) Do(ctx context.Context, f func(ctx context.Context, client redis.UniversalClient) error) error {
+	if r.circuit.Load() != circuitClosed {
+		return ErrAway
+	}
+	op, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	began := time.Now()
+	err := f(op, r.values)
+	r.answered(ctx, began, err)
+	return err
+}
+
+// Key returns the name of a key of a namespace. Parts of one key, told apart by their names, are on the same server of a Cluster, so
+// that a script may use them together.
+func (r *Redis) Key(namespace, key, part string) string {
+	return string(appendSlot([]byte(r.options.Prefix+namespace), key)) + key + ":" + part
+}
+
 // A Cluster puts names with the same text in braces on the same server: the log and its channel, and a value and its lock. Hashes
 // spread the values, whatever braces their keys have.
 

@@ -111,6 +111,18 @@ func (s *Store[T]) Values() []T {
 	return values
 }
 
+// IDs returns the ids of all sessions, the most recently used first. It is no use of them.
+func (s *Store[T]) IDs() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire()
+	ids := make([]string, 0, s.recent.Len())
+	for at := s.recent.Front(); at != nil; at = at.Next() {
+		ids = append(ids, at.Value.(*entry[T]).id)
+	}
+	return ids
+}
+
 // find returns the entry of a session that has not expired, moved to the front.
 func (s *Store[T]) find(id string) *entry[T] {
 	s.expire()
