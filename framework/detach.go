@@ -184,7 +184,7 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 		select {
 		case <-answered:
 			if r = c.result; r.stream == nil || r.response.Upgrade != nil {
-				return r, nil, stop, r.err
+				return r, nil, stop, c.outcome(r.err)
 			}
 			answered, pieces, ended = nil, r.stream.pieces, r.stream.ended
 		case first = <-pieces:
@@ -195,7 +195,7 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 			return r, first, stop, nil
 		case err = <-ended:
 			r.stream.ended <- err // for whoever carries the stream
-			return r, nil, stop, err
+			return r, nil, stop, c.outcome(err)
 		case <-c.Done():
 			cause := context.Cause(c)
 			if cause == context.Canceled { //nolint:errorlint // the call has ended: its answer is there, and so is its stream's end
@@ -231,6 +231,19 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 			timer.Reset(time.Until(due))
 		}
 	}
+}
+
+// outcome returns what a handler's end means. That its client has left stands above all else, and why its context ended above
+// what the handler makes of that, unless it chose an answer.
+func (c *call) outcome(err error) error {
+	cause := context.Cause(c)
+	if errors.Is(cause, ErrClientGone) {
+		return ErrClientGone
+	}
+	if _, chosen := errors.AsType[*Error](err); err == nil || chosen || cause == nil || errors.Is(cause, context.Canceled) {
+		return err
+	}
+	return cause
 }
 
 // abandonStream lets a stream go that has not begun: its writes fail from now on.

@@ -75,8 +75,20 @@ func (x *exchange) lines(bytes int, err error, elapsed time.Duration, slow, samp
 	if !sampled {
 		return
 	}
-	g.log.LogAttrs(ctx, slog.LevelInfo, "Request",
+	attrs := append(make([]slog.Attr, 0, 7),
 		slog.String("method", method), slog.String("path", path), slog.String("route", rt.policy.Path),
 		slog.Int("status", status), slog.Int("bytes", bytes), slog.Duration("duration", elapsed),
 	)
+	if err != nil {
+		attrs = append(attrs, slog.String("code", codeOf(err)))
+	}
+	g.log.LogAttrs(ctx, slog.LevelInfo, "Request", attrs...)
+}
+
+// codeOf returns the code of a request that failed, as clients get it but for those that have left.
+func codeOf(err error) string {
+	if errors.Is(err, ErrClientGone) {
+		return "client_closed_request"
+	}
+	return asError(err).Code
 }

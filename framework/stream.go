@@ -184,7 +184,10 @@ func (b *streamBody) WriteTo(w io.Writer) (written int64, err error) {
 			}
 			idle.Reset(b.limits.idle)
 		case err = <-b.ended:
-			if err == nil {
+			switch {
+			case context.Cause(b.ctx) == ErrClientGone: //nolint:errorlint // set by this package, never wrapped
+				return written, ErrClientGone
+			case err == nil:
 				return written, b.complete(written)
 			}
 			return written, b.tell(send, err)
