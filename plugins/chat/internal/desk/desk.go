@@ -1,0 +1,224 @@
+package desk
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/innatural/chatbot/plugins/chat/internal/store"
+)
+
+const (
+	maxPerSession = 10
+	maxSummary    = 1000 // characters
+	lockWithin    = 2 * time.Second
+)
+
+// Desk keeps tickets. It may be used concurrently.
+type Desk struct{ tickets store.Store }
+
+// New returns a desk that keeps its tickets in a store of its own.
+func New(tickets store.Store) *Desk { return &Desk{tickets} }
+
+// filed is a ticket as it is kept.
+type filed struct {
+	Ticket
+	Session string `json:"session,omitempty"` // that opened it, until that is erased
+}
+
+func ticketKey(id string) string       { return "ticket:" + id }
+func sessionKey(session string) string { return "session:" + session }
+
+// Open opens a ticket for a conversation, which may be none ("") that is kept here.
+func (d *Desk) Open(ctx context.Context, session string, draft Draft) (*Ticket, error) {
+	f := filed{Session: session, Ticket: Ticket{
+		ID: newID(), Status: Open, Order: draft.Order, Kind: draft.Kind, Summary: firstOf(draft.Summary, maxSummary),
+		Created: time.Now().UTC().Truncate(time.Second),
+	}}
+	if session == "" {
+		return d.file(ctx, &f)
+	}
+	links, err := d.tickets.Lock(ctx, sessionKey(session), lockWithin)
+	if err != nil {
+		return nil, fmt.Errorf("open ticket: %w", err)
+	}
+	defer links.Release()
+	ids, err := d.live(ctx, links.Value)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) >= maxPerSession {
+		return nil, ErrTooMany
+	}
+	if _, err := d.file(ctx, &f); err != nil {
+		return nil, err
+	}
+	list, err := json.Marshal(append(ids, f.ID))
+	if err == nil {
+		err = links.Put(ctx, list)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open ticket: %w", err)
+	}
+	return &f.Ticket, nil
+}
+
+// live returns those of a list of ids whose tickets are kept still.
+func (d *Desk) live(ctx context.Context, list []byte) ([]string, error) {
+	if list == nil {
+		return nil, nil
+	}
+	var ids, live []string
+	if err := json.Unmarshal(list, &ids); err != nil {
+		return nil, fmt.Errorf("read tickets of a conversation: %w", err)
+	}
+	for _, id := range ids {
+		f, err := d.get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			live = append(live, id)
+		}
+	}
+	return live, nil
+}
+
+// file keeps a ticket.
+func (d *Desk) file(ctx context.Context, f *filed) (*Ticket, error) {
+	b, err := json.Marshal(f)
+	if err == nil {
+		err = d.tickets.Put(ctx, ticketKey(f.ID), b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keep ticket: %w", err)
+	}
+	return &f.Ticket, nil
+}
+
+// get returns a ticket, or nil.
+func (d *Desk) get(ctx context.Context, id string) (*filed, error) {
+	b, err := d.tickets.Get(ctx, ticketKey(id))
+	if err != nil {
+		return nil, fmt.Errorf("read ticket: %w", err)
+	}
+	if b == nil {
+		return nil, nil
+	}
+	var f filed
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nil, fmt.Errorf("read ticket: %w", err)
+	}
+	return &f, nil
+}
+
+// Find returns a ticket to the conversation that opened it, or to who knows the number of its order too. Everybody else gets
+// ErrNotFound, whether or not there is such a ticket.
+func (d *Desk) Find(ctx context.Context, session, id, order string) (*Ticket, error) {
+	f, err := d.get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil || !(session != "" && session == f.Session || order != "" && sameOrder(order, f.Order)) {
+		return nil, ErrNotFound
+	}
+	return &f.Ticket, nil
+}
+
+// List returns the tickets that a conversation opened, the oldest first.
+func (d *Desk) List(ctx context.Context, session string) ([]*Ticket, error) {
+	list, err := d.tickets.Get(ctx, sessionKey(session))
+	if err != nil {
+		return nil, fmt.Errorf("list tickets: %w", err)
+	}
+	ids, err := d.live(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	tickets := make([]*Ticket, 0, len(ids))
+	for _, id := range ids {
+		if f, err := d.get(ctx, id); err != nil {
+			return nil, err
+		} else if f != nil {
+			tickets = append(tickets, &f.Ticket)
+		}
+	}
+	slices.SortStableFunc(tickets, func(a, b *Ticket) int { return cmp.Compare(a.Created.Unix(), b.Created.Unix()) })
+	return tickets, nil
+}
+
+// Erase removes what the tickets of a conversation say of its customer: the words of the message and the link to the conversation.
+// Number, kind, order and status stay: the shop has to settle a complaint about an order, and to show that it did.
+func (d *Desk) Erase(ctx context.Context, session string) error {
+	links, err := d.tickets.Lock(ctx, sessionKey(session), lockWithin)
+	if err != nil {
+		return fmt.Errorf("erase tickets: %w", err)
+	}
+	defer links.Release()
+	ids, err := d.live(ctx, links.Value)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		f, err := d.get(ctx, id)
+		if err != nil {
+			return err
+		}
+		if f == nil {
+			continue
+		}
+		f.Session, f.Summary = "", ""
+		if _, err := d.file(ctx, f); err != nil {
+			return err
+		}
+	}
+	if err := d.tickets.Delete(ctx, sessionKey(session)); err != nil {
+		return fmt.Errorf("erase tickets: %w", err)
+	}
+	return nil
+}
+
+// Merge makes one value of two that a store has under one key: see store.RedisOptions.
+func Merge(shared, here []byte) []byte {
+	var a, b []string
+	if json.Unmarshal(shared, &a) != nil || json.Unmarshal(here, &b) != nil {
+		return here // a ticket
+	}
+	for _, id := range b {
+		if !slices.Contains(a, id) {
+			a = append(a, id)
+		}
+	}
+	list, err := json.Marshal(a)
+	if err != nil { // strings always encode
+		return here
+	}
+	return list
+}
+
+// sameOrder compares numbers of orders as customers write them: "#cmd-2024 118" is "CMD2024118".
+func sameOrder(a, b string) bool { return essence(a) == essence(b) && essence(a) != "" }
+
+func essence(order string) string {
+	return strings.Map(func(r rune) rune {
+		if r = westernDigit(r); !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			return -1
+		}
+		return unicode.ToUpper(r)
+	}, order)
+}
+
+func firstOf(s string, most int) string {
+	for i := range s {
+		if most == 0 {
+			return s[:i]
+		}
+		most--
+	}
+	return s
+}

@@ -1,0 +1,132 @@
+package desk_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/innatural/chatbot/framework/frameworktest"
+	"github.com/innatural/chatbot/plugins/chat/internal/desk"
+	"github.com/innatural/chatbot/plugins/chat/internal/store"
+)
+
+func TestMain(m *testing.M) { frameworktest.VerifyNoLeaks(m) }
+
+var limits = store.Limits{TTL: time.Hour, MaxBytes: 1 << 20}
+
+func openTicket(t testing.TB, d *desk.Desk, session string, draft desk.Draft) *desk.Ticket {
+	t.Helper()
+	ticket, err := d.Open(t.Context(), session, draft)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ticket
+}
+
+func TestTicketIsGivenOnlyToItsCustomer(t *testing.T) {
+	d := desk.New(store.NewMemory(limits))
+	with := openTicket(t, d, "anna", desk.Draft{Order: "CMD-2024 118", Kind: "damage", Summary: "flacon cassé"})
+	without := openTicket(t, d, "anna", desk.Draft{Kind: "refund"})
+	nobody := openTicket(t, d, "", desk.Draft{Order: "12345", Kind: "return"})
+	for name, c := range map[string]struct {
+		session, id, order string
+		found              bool
+	}{
+		"its conversation":                    {"anna", with.ID, "", true},
+		"its conversation, no order":          {"anna", without.ID, "", true},
+		"its conversation, another order":     {"anna", with.ID, "999", true},
+		"the order, written otherwise":        {"bob", with.ID, "#cmd 2024-118", true},
+		"the order, in Arabic digits":         {"bob", nobody.ID, "١٢٣٤٥", true},
+		"another conversation":                {"bob", with.ID, "", false},
+		"another order":                       {"bob", with.ID, "CMD-2024 119", false},
+		"an order of nothing":                 {"bob", without.ID, "-", false},
+		"no conversation":                     {"", nobody.ID, "", false},
+		"no conversation, a ticket of no one": {"", without.ID, "", false},
+		"an id that nobody has":               {"anna", "SAV-000000", "12345", false},
+		"a key of the store":                  {"anna", "../session:anna", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ticket, err := d.Find(t.Context(), c.session, c.id, c.order)
+			if c.found && (err != nil || ticket.ID != c.id || ticket.Status != desk.Open) {
+				t.Errorf("found %+v, %v", ticket, err)
+			}
+			if !c.found && !errors.Is(err, desk.ErrNotFound) {
+				t.Errorf("found %+v, %v; want nothing", ticket, err)
+			}
+		})
+	}
+}
+
+func TestTicketsOfAConversationAreBounded(t *testing.T) {
+	d := desk.New(store.NewMemory(limits))
+	var many sync.WaitGroup
+	for i := range 30 {
+		many.Go(func() {
+			_, err := d.Open(t.Context(), "anna", desk.Draft{Kind: "delivery", Summary: fmt.Sprint(i)})
+			if err != nil && !errors.Is(err, desk.ErrTooMany) {
+				t.Error(err)
+			}
+		})
+	}
+	many.Wait()
+	tickets, err := d.List(t.Context(), "anna")
+	if err != nil || len(tickets) != 10 {
+		t.Errorf("%d tickets, %v; want 10", len(tickets), err)
+	}
+	long := openTicket(t, d, "bob", desk.Draft{Summary: strings.Repeat("é", 5000)})
+	if n := len([]rune(long.Summary)); n != 1000 {
+		t.Errorf("the summary has %d characters", n)
+	}
+}
+
+func TestErasedTicketSaysNothingOfItsCustomer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tickets.db")
+	f, err := store.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	s, err := f.Space("tickets", limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := desk.New(s)
+	ticket := openTicket(t, d, "anna", desk.Draft{Order: "12345", Kind: "damage", Summary: "Je suis Anna, 06 12 34 56 78"})
+	for range 2 {
+		if err := d.Erase(t.Context(), "anna"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tickets, err := d.List(t.Context(), "anna"); err != nil || len(tickets) != 0 {
+		t.Errorf("the conversation has %v, %v", tickets, err)
+	}
+	if _, err := d.Find(t.Context(), "anna", ticket.ID, ""); !errors.Is(err, desk.ErrNotFound) {
+		t.Errorf("the erased conversation finds its ticket: %v", err)
+	}
+	kept, err := d.Find(t.Context(), "", ticket.ID, "12345")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept.Summary != "" || kept.Kind != "damage" || kept.Status != desk.Open {
+		t.Errorf("kept: %+v", kept)
+	}
+	if b, err := s.Get(t.Context(), "ticket:"+ticket.ID); err != nil || strings.Contains(strings.ToLower(string(b)), "anna") {
+		t.Errorf("stored: %s, %v", b, err)
+	}
+}
+
+func TestMergeUnitesWhatTwoSidesOpened(t *testing.T) {
+	got := desk.Merge([]byte(`["SAV-A1","SAV-B2"]`), []byte(`["SAV-B2","SAV-C3"]`))
+	var ids []string
+	if err := json.Unmarshal(got, &ids); err != nil || strings.Join(ids, " ") != "SAV-A1 SAV-B2 SAV-C3" {
+		t.Errorf("merged: %s", got)
+	}
+	if got := desk.Merge([]byte(`{"id":"old"}`), []byte(`{"id":"new"}`)); string(got) != `{"id":"new"}` {
+		t.Errorf("merged tickets: %s", got)
+	}
+}
