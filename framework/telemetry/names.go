@@ -114,6 +114,9 @@ const (
 	ChatDegraded     = "chat_degraded_total" // reason
 	ChatDegradedHelp = "Answers given without the model although it was asked for."
 
+	ChatStoreErrors     = "chat_store_errors_total" // store
+	ChatStoreErrorsHelp = "Operations that a store of the chat did not carry out, so that memory took its place or nothing was kept."
+
 	ChatClientGone     = "chat_client_gone_total" // phase
 	ChatClientGoneHelp = "Conversations whose client left during an answer."
 
@@ -170,6 +173,7 @@ const (
 	LabelLanguage  = "language"
 	LabelTopic     = "topic"
 	LabelSource    = "source"
+	LabelStore     = "store"
 	LabelType      = "type"
 	LabelEstimated = "estimated"
 	LabelPhase     = "phase"

@@ -1,6 +1,6 @@
 // Package chat is the shop's chatbot: it answers customers over HTTP, at once or as a stream, in French, English and Arabic, and
-// to the clients of OpenAI. What it says comes from the responder, which knows the catalogue and the FAQ; conversations are kept
-// in memory, within bounds, and outlive reloads of the policy.
+// to the clients of OpenAI. What it says comes from the responder, which knows the catalogue and the FAQ; conversations and tickets
+// are kept where the policy says, within bounds, and outlive reloads of it.
 package chat
 
 import (
@@ -8,11 +8,14 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/framework/policy"
 	"github.com/innatural/chatbot/framework/telemetry"
+	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
+	"github.com/innatural/chatbot/plugins/chat/internal/desk"
 	"github.com/innatural/chatbot/plugins/chat/internal/responder"
 	"github.com/innatural/chatbot/plugins/internal/session"
 	"github.com/innatural/chatbot/plugins/internal/shop"
@@ -20,9 +23,13 @@ import (
 
 // Options are the plugin's options.
 type Options struct {
-	MaxBytes policy.Size     `toml:"max_bytes" doc:"Most bytes that all conversations hold; beyond it the least recently used are forgotten." check:"min=1MiB,max=64GiB"`
-	TTL      policy.Duration `toml:"ttl" doc:"How long a conversation is kept after its last message." check:"min=1m,max=30d"`
-	MaxTurns int             `toml:"max_turns" doc:"How many of the latest turns of each conversation are kept." check:"min=1,max=200"`
+	Store       string          `toml:"store" doc:"Where conversations and tickets are kept: in memory, where they end with the process; in the Redis of cache.redis, which instances share; or in a file of this instance." check:"oneof=memory|redis|bbolt"`
+	Path        string          `toml:"path" doc:"File of the store bbolt; it is created, in a folder that exists."`
+	MaxBytes    policy.Size     `toml:"max_bytes" doc:"Most bytes that all conversations hold; beyond it the least recently used are forgotten. Redis has a limit of its own, maxmemory." check:"min=1MiB,max=64GiB"`
+	TTL         policy.Duration `toml:"ttl" doc:"How long a conversation is kept after its last message." check:"min=1m,max=30d"`
+	MaxTurns    int             `toml:"max_turns" doc:"How many of the latest turns of each conversation are kept." check:"min=1,max=200"`
+	TicketTTL   policy.Duration `toml:"ticket_ttl" doc:"How long an after-sales ticket is kept." check:"min=1d,max=3650d"`
+	TicketBytes policy.Size     `toml:"ticket_bytes" doc:"Most bytes that all tickets hold; beyond it the oldest go." check:"min=1MiB,max=64GiB"`
 }
 
 // Plugin returns the plugin. It needs plugins that provide the catalogue and the FAQ.
@@ -42,7 +49,10 @@ func Plugin() framework.Plugin {
 			{Name: "chat.completions", Doc: "Answers as OpenAI's chat completions do, stream and not.", Stream: true},
 			{Name: "chat.models", Doc: "Lists the one model, as OpenAI's API does."},
 		},
-	}, Options{MaxBytes: 64 << 20, TTL: policy.Duration(24 * time.Hour), MaxTurns: 20}, build)
+	}, Options{
+		Store: inMemory, MaxBytes: 64 << 20, TTL: policy.Duration(24 * time.Hour), MaxTurns: 20,
+		TicketTTL: policy.Duration(90 * 24 * time.Hour), TicketBytes: 64 << 20,
+	}, build)
 }
 
 func build(h *framework.Host, o Options) (framework.Handlers, error) {
@@ -54,12 +64,11 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := fmt.Sprintf("conversations %s %s", o.MaxBytes, o.TTL)
-	store, err := framework.Shared(h, key, func() (*conversations, error) { return newConversations(o), nil })
+	s, err := openStores(h, o)
 	if err != nil {
-		return nil, fmt.Errorf("open conversations: %w", err)
+		return nil, err
 	}
-	c, err := newChat(o, catalogue, faq, store, h.Metrics)
+	c, err := newChat(o, catalogue, faq, s, h.Log, h.Metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -88,25 +97,24 @@ type greeting struct {
 
 // chat is the plugin of one generation. It may be used concurrently.
 type chat struct {
-	responder     *responder.Responder
-	conversations *conversations
-	maxTurns      int
-	greeting      greeting
-	messages      map[string]shop.Text
-	metrics       metrics
-	removeGauge   func()
-}
-
-type conversations = session.Store[conversation]
-
-func newConversations(o Options) *conversations {
-	return session.NewStore(int64(o.MaxBytes), o.TTL.D(), conversation.bytes)
+	responder   *responder.Responder
+	talks       *conversation.Talks
+	desk        *desk.Desk
+	active      *session.Store[struct{}]
+	greeting    greeting
+	messages    map[string]shop.Text
+	log         *slog.Logger
+	metrics     metrics
+	removeGauge func()
 }
 
 func newChat(
-	o Options, catalogue *shop.Catalogue, faq *shop.FAQ, store *conversations, registry *telemetry.Registry,
+	o Options, catalogue *shop.Catalogue, faq *shop.FAQ, s stores, log *slog.Logger, registry *telemetry.Registry,
 ) (*chat, error) {
-	c := &chat{conversations: store, maxTurns: o.MaxTurns, metrics: newMetrics(registry)}
+	c := &chat{
+		talks: conversation.New(s.conversations, o.MaxTurns), desk: desk.New(s.tickets), active: s.active,
+		log: log, metrics: newMetrics(registry),
+	}
 	if err := json.Unmarshal(greetingFile, &c.greeting); err != nil {
 		return nil, fmt.Errorf("read greeting.json: %w", err)
 	}
@@ -118,7 +126,7 @@ func newChat(
 		return nil, err
 	}
 	c.removeGauge = registry.GaugeFunc(telemetry.ChatSessionsActive, telemetry.ChatSessionsActiveHelp,
-		func() float64 { return float64(store.Len()) })
+		func() float64 { return float64(s.active.Len()) })
 	return c, nil
 }
 
@@ -142,11 +150,12 @@ func (c *chat) message(key, language string) string {
 
 // metrics are the plugin's metrics.
 type metrics struct {
-	messages   *telemetry.Counter
-	durations  *telemetry.Histogram
-	firstToken *telemetry.Histogram
-	tokens     *telemetry.Counter
-	clientGone *telemetry.Counter
+	messages    *telemetry.Counter
+	durations   *telemetry.Histogram
+	firstToken  *telemetry.Histogram
+	tokens      *telemetry.Counter
+	clientGone  *telemetry.Counter
+	storeErrors *telemetry.Counter
 }
 
 func newMetrics(r *telemetry.Registry) metrics {
@@ -156,7 +165,8 @@ func newMetrics(r *telemetry.Registry) metrics {
 			telemetry.LabelSource),
 		firstToken: r.Histogram(telemetry.ChatFirstToken, telemetry.ChatFirstTokenHelp, telemetry.FirstTokenBuckets(),
 			telemetry.LabelSource),
-		tokens:     r.Counter(telemetry.ChatTokens, telemetry.ChatTokensHelp, telemetry.LabelType, telemetry.LabelEstimated),
-		clientGone: r.Counter(telemetry.ChatClientGone, telemetry.ChatClientGoneHelp, telemetry.LabelPhase),
+		tokens:      r.Counter(telemetry.ChatTokens, telemetry.ChatTokensHelp, telemetry.LabelType, telemetry.LabelEstimated),
+		storeErrors: r.Counter(telemetry.ChatStoreErrors, telemetry.ChatStoreErrorsHelp, telemetry.LabelStore),
+		clientGone:  r.Counter(telemetry.ChatClientGone, telemetry.ChatClientGoneHelp, telemetry.LabelPhase),
 	}
 }

@@ -195,7 +195,7 @@ func TestSessionKeepsProfileAndDialogue(t *testing.T) {
 	if got := b.ask(t, "chat.clear", "/", map[string]string{"sessionId": "s"}); got["success"] != true || got["message"] == "" {
 		t.Errorf("clear: %v", got)
 	}
-	if _, ok := b.conversations.Get("s"); ok {
+	if b.conversations.Len() != 0 {
 		t.Error("the conversation is still there")
 	}
 	got := b.ask(t, "chat.clear", "/", map[string]string{"sessionId": "never", "language": "en"})
@@ -209,9 +209,9 @@ func TestConversationsAreBounded(t *testing.T) {
 	for n := range 5 {
 		b.say(t, "s", fmt.Sprintf("bonjour %d", n))
 	}
-	c, _ := b.conversations.Get("s")
-	if len(c.turns) != 3 || c.count != 5 || c.turns[2].message != "bonjour 4" {
-		t.Errorf("%d turns of %d are kept, the last is %q", len(c.turns), c.count, c.turns[len(c.turns)-1].message)
+	c := b.kept(t, "s")
+	if len(c.Turns) != 3 || c.Count != 5 || c.Turns[2].Message != "bonjour 4" {
+		t.Errorf("%d turns of %d are kept, the last is %q", len(c.Turns), c.Count, c.Turns[len(c.Turns)-1].Message)
 	}
 	long := strings.Repeat("é", 5000)
 	for n := range 300 {
@@ -232,7 +232,7 @@ func TestConversationsEndAfterTheirTime(t *testing.T) {
 		time.Sleep(59 * time.Minute)
 		b.say(t, "s", "le moins cher ?")
 		time.Sleep(59 * time.Minute)
-		if _, ok := b.conversations.Get("s"); !ok {
+		if b.kept(t, "s").Count != 2 {
 			t.Error("a conversation that goes on was forgotten")
 		}
 		time.Sleep(61 * time.Minute)
@@ -251,17 +251,17 @@ func TestOneSessionAtATime(t *testing.T) {
 		wait.Go(func() { b.say(t, fmt.Sprintf("other%d", n), "bonjour") })
 	}
 	wait.Wait()
-	c, _ := b.conversations.Get("one")
+	c := b.kept(t, "one")
 	seen := map[string]bool{}
-	for _, turn := range c.turns {
-		seen[turn.message] = turn.answer != ""
+	for _, turn := range c.Turns {
+		seen[turn.Message] = turn.Answer != ""
 	}
-	if len(seen) != 50 || c.count != 50 {
-		t.Errorf("%d of 50 turns are kept, %d counted", len(seen), c.count)
+	if len(seen) != 50 || c.Count != 50 {
+		t.Errorf("%d of 50 turns are kept, %d counted", len(seen), c.Count)
 	}
 	for n := range 50 {
-		if c, _ := b.conversations.Get(fmt.Sprintf("other%d", n)); len(c.turns) != 1 || c.turns[0].message != "bonjour" {
-			t.Errorf("session other%d holds %v", n, c.turns)
+		if c := b.kept(t, fmt.Sprintf("other%d", n)); len(c.Turns) != 1 || c.Turns[0].Message != "bonjour" {
+			t.Errorf("session other%d holds %v", n, c.Turns)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package chat
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"sync"
 	"testing"
@@ -10,6 +12,9 @@ import (
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/framework/telemetry"
+	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
+	"github.com/innatural/chatbot/plugins/chat/internal/store"
+	"github.com/innatural/chatbot/plugins/internal/session"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 )
 
@@ -18,8 +23,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bot is the plugin without a server.
 type bot struct {
 	*chat
-	handlers framework.Handlers
-	metrics  *telemetry.Registry
+	handlers      framework.Handlers
+	metrics       *telemetry.Registry
+	conversations *store.Memory
+	logs          *bytes.Buffer
+}
+
+// kept returns what is kept of a conversation.
+func (b *bot) kept(t testing.TB, session string) conversation.Conversation {
+	t.Helper()
+	c, err := b.talks.Read(t.Context(), session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func defaults(t testing.TB) Options {
@@ -46,8 +63,17 @@ func newBot(t testing.TB, change ...func(*Options)) *bot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bot{metrics: telemetry.NewRegistry()}
-	if b.chat, err = newChat(o, catalogue, faq, newConversations(o), b.metrics); err != nil {
+	b := &bot{
+		metrics: telemetry.NewRegistry(), logs: &bytes.Buffer{},
+		conversations: store.NewMemory(store.Limits{TTL: o.TTL.D(), MaxBytes: int64(o.MaxBytes)}),
+	}
+	s := stores{
+		conversations: b.conversations,
+		tickets:       store.NewMemory(store.Limits{TTL: o.TicketTTL.D(), MaxBytes: int64(o.TicketBytes)}),
+		answers:       store.NewMemory(store.Limits{TTL: answersTTL, MaxBytes: answersBytes}),
+		active:        session.NewStore(activeBytes, o.TTL.D(), func(struct{}) int { return 0 }),
+	}
+	if b.chat, err = newChat(o, catalogue, faq, s, slog.New(slog.NewTextHandler(b.logs, nil)), b.metrics); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.metrics.Err(); err != nil {

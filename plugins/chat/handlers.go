@@ -26,12 +26,26 @@ type answerBody struct {
 	Intent       responder.Intent `json:"intent"`
 	Topic        string           `json:"topic"`
 	Products     []shop.Card      `json:"products"`
+	Ticket       *ticketBody      `json:"ticket,omitempty"`
 	Suggestions  []string         `json:"suggestions"`
 	Usage        usage            `json:"usage"`
 	FinishReason string           `json:"finishReason"`
 	RequestID    string           `json:"requestId"`
 	Timestamp    string           `json:"timestamp"`
 	buttons
+}
+
+// ticketBody is what an answer tells of a ticket.
+type ticketBody struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
+}
+
+func ticketOf(a *reply) *ticketBody {
+	if a.Ticket == nil {
+		return nil
+	}
+	return &ticketBody{a.Ticket.ID, a.Ticket.Status}
 }
 
 // usage counts tokens.
@@ -65,12 +79,13 @@ func (c *chat) chat(ctx context.Context, req *framework.Request) (*framework.Res
 	}
 	return private(answerBody{
 		Success: true, Response: a.Text, Message: a.Text, Language: a.Language, SessionID: r.SessionID, Source: a.Source,
-		Degraded: a.Degraded, Intent: a.Intent, Topic: a.Topic, Products: a.Products, Suggestions: a.Suggestions, Usage: a.Usage,
+		Degraded: a.Degraded, Intent: a.Intent, Topic: a.Topic, Products: a.Products, Ticket: ticketOf(a),
+		Suggestions: a.Suggestions, Usage: a.Usage,
 		FinishReason: a.FinishReason, RequestID: r.ID, Timestamp: time.Now().UTC().Format(time.RFC3339), buttons: buttonsOf(a.Answer),
 	})
 }
 
-func (c *chat) greet(_ context.Context, req *framework.Request) (*framework.Response, error) {
+func (c *chat) greet(ctx context.Context, req *framework.Request) (*framework.Response, error) {
 	var w mistakes
 	id, language := req.Query("sessionId"), req.Query("language")
 	w.language("language", language)
@@ -83,8 +98,8 @@ func (c *chat) greet(_ context.Context, req *framework.Request) (*framework.Resp
 	if id == "" {
 		id = rand.Text()
 	} else if language == "" {
-		conversation, _ := c.conversations.Get(id)
-		language = cmp.Or(conversation.asked, conversation.last)
+		before := c.recall(ctx, id)
+		language = cmp.Or(before.Asked, before.Last)
 	}
 	language = cmp.Or(language, text.French)
 	message, _ := c.greeting.Message.In(language)
@@ -105,7 +120,7 @@ func (c *chat) greet(_ context.Context, req *framework.Request) (*framework.Resp
 	})
 }
 
-func (c *chat) clear(_ context.Context, req *framework.Request) (*framework.Response, error) {
+func (c *chat) clear(ctx context.Context, req *framework.Request) (*framework.Response, error) {
 	var r struct {
 		SessionID string `json:"sessionId"`
 		Language  string `json:"language"`
@@ -118,13 +133,15 @@ func (c *chat) clear(_ context.Context, req *framework.Request) (*framework.Resp
 	if len(w) > 0 {
 		return nil, framework.BadRequest("the request is not valid", w...)
 	}
-	conversation, _ := c.conversations.Get(r.SessionID)
-	c.conversations.Delete(r.SessionID)
-	language := cmp.Or(r.Language, conversation.asked, conversation.last, text.French)
+	before := c.recall(ctx, r.SessionID)
+	if err := c.erase(ctx, r.SessionID); err != nil {
+		return nil, err
+	}
+	language := cmp.Or(r.Language, before.Asked, before.Last, text.French)
 	return private(map[string]any{"success": true, "message": c.message("cleared", language)})
 }
 
-func (c *chat) recommend(_ context.Context, req *framework.Request) (*framework.Response, error) {
+func (c *chat) recommend(ctx context.Context, req *framework.Request) (*framework.Response, error) {
 	var r struct {
 		HairType  string   `json:"hairType"`
 		Concerns  []string `json:"concerns"`
@@ -144,9 +161,9 @@ func (c *chat) recommend(_ context.Context, req *framework.Request) (*framework.
 	if len(w) > 0 {
 		return nil, framework.BadRequest("the request is not valid", w...)
 	}
-	conversation, _ := c.conversations.Get(r.SessionID)
+	before := c.recall(ctx, r.SessionID)
 	detected := text.Detect(strings.Join(r.Concerns, " "))
-	language := cmp.Or(r.Language, conversation.asked, conversation.last, detected, text.French)
+	language := cmp.Or(r.Language, before.Asked, before.Last, detected, text.French)
 	a := c.responder.Recommend(shop.Needs{HairType: r.HairType, Concerns: r.Concerns}, language, r.SessionID)
 	return private(struct {
 		Success   bool        `json:"success"`

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/innatural/chatbot/framework"
-	"github.com/innatural/chatbot/plugins/chat/internal/responder"
+	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
 	"github.com/innatural/chatbot/plugins/internal/session"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 	"github.com/innatural/chatbot/plugins/internal/text"
@@ -25,46 +25,10 @@ const (
 
 // chatRequest is a message as the HTTP contract writes it.
 type chatRequest struct {
-	Message     string  `json:"message"`
-	SessionID   string  `json:"sessionId"`
-	Language    string  `json:"language"`
-	UserProfile profile `json:"userProfile"`
-}
-
-// profile is what a customer tells of themselves.
-type profile struct {
-	Language string   `json:"language"`
-	HairType string   `json:"hairType"`
-	Concerns []string `json:"concerns"`
-	Name     string   `json:"name"`
-	Email    string   `json:"email"`
-}
-
-func (p profile) bytes() int {
-	n := len(p.Name) + len(p.Email)
-	for _, c := range p.Concerns {
-		n += len(c) + 16
-	}
-	return n
-}
-
-// with returns the profile with what another one says in its place.
-func (p profile) with(now profile) profile {
-	for _, f := range []struct{ to, from *string }{
-		{&p.Language, &now.Language}, {&p.HairType, &now.HairType}, {&p.Name, &now.Name}, {&p.Email, &now.Email},
-	} {
-		if *f.from != "" {
-			*f.to = *f.from
-		}
-	}
-	if now.Concerns != nil {
-		p.Concerns = now.Concerns
-	}
-	return p
-}
-
-func (p profile) known() responder.Profile {
-	return responder.Profile{Name: p.Name, HairType: p.HairType, Concerns: p.Concerns}
+	Message     string               `json:"message"`
+	SessionID   string               `json:"sessionId"`
+	Language    string               `json:"language"`
+	UserProfile conversation.Profile `json:"userProfile"`
 }
 
 // readChat decodes and checks a message before any work is done for it.
@@ -133,7 +97,7 @@ func (m *mistakes) concerns(field string, list []string) {
 	}
 }
 
-func (m *mistakes) profile(p *profile) {
+func (m *mistakes) profile(p *conversation.Profile) {
 	m.language("userProfile.language", p.Language)
 	m.hairType("userProfile.hairType", p.HairType)
 	m.concerns("userProfile.concerns", p.Concerns)

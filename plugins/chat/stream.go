@@ -37,6 +37,7 @@ type (
 		Intent       responder.Intent `json:"intent"`
 		Topic        string           `json:"topic"`
 		Products     []shop.Card      `json:"products"`
+		Ticket       *ticketBody      `json:"ticket,omitempty"`
 		Suggestions  []string         `json:"suggestions"`
 		Usage        usage            `json:"usage"`
 		FinishReason string           `json:"finishReason"`
@@ -53,17 +54,14 @@ type (
 )
 
 // stream answers a message as events.
-func (c *chat) stream(_ context.Context, req *framework.Request) (*framework.Response, error) {
+func (c *chat) stream(ctx context.Context, req *framework.Request) (*framework.Response, error) {
 	r, err := readChat(req)
 	if err != nil {
 		return nil, err
 	}
-	conversation, _ := c.conversations.Get(r.SessionID)
-	language := conversation.language(r)
+	language := languageOf(c.recall(ctx, r.SessionID), r)
 	resp := framework.EventStream(func(ctx context.Context, w *framework.Stream) error {
-		if err := w.Event(connectedEvent{"connected", r.SessionID, r.ID}); err != nil {
-			return err
-		}
+		r.Admitted = func() error { return w.Event(connectedEvent{"connected", r.SessionID, r.ID}) }
 		a, err := c.answer(ctx, r, func(language, piece string) error {
 			return w.Event(contentEvent{Success: true, Content: piece, Language: language})
 		})
@@ -86,7 +84,7 @@ func writeLast(w *framework.Stream, r *turnRequest, a *reply) error {
 	return w.Event(lastEvent{
 		contentEvent: contentEvent{Success: true, Done: true, Language: a.Language}, FullMessage: a.Text,
 		SessionID: r.SessionID, Source: a.Source, Degraded: a.Degraded, Intent: a.Intent, Topic: a.Topic, Products: a.Products,
-		Suggestions: a.Suggestions, Usage: a.Usage, FinishReason: a.FinishReason, RequestID: r.ID, buttons: buttonsOf(a.Answer),
+		Ticket: ticketOf(a), Suggestions: a.Suggestions, Usage: a.Usage, FinishReason: a.FinishReason, RequestID: r.ID, buttons: buttonsOf(a.Answer),
 	})
 }
 

@@ -148,8 +148,8 @@ func TestStreamKeepsTheTurnBeforeItsLastEvent(t *testing.T) {
 	if _, err := framework.RecordStream(t.Context(), resp); err != nil {
 		t.Fatal(err)
 	}
-	if c, _ := b.conversations.Get("s"); len(c.turns) != 1 {
-		t.Fatalf("%d turns are kept", len(c.turns))
+	if c := b.kept(t, "s"); len(c.Turns) != 1 {
+		t.Fatalf("%d turns are kept", len(c.Turns))
 	}
 	if products, _ := b.say(t, "s", "le moins cher ?")["products"].([]any); len(products) != 1 {
 		t.Errorf("the list of the stream is forgotten: %v", products)

@@ -1,30 +1,31 @@
 package chat
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"strings"
 	"time"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
 	"github.com/innatural/chatbot/plugins/chat/internal/responder"
-	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
 // turnRequest is a message to answer, whichever way it came, once it is known to be valid.
 type turnRequest struct {
 	ID       string // of the request
 	Message  string
-	Language string  // that the customer asks for, or ""
-	Profile  profile // what the customer tells of themselves
-	Tokens   int     // about how many tokens the customer sent
+	Language string               // that the customer asks for, or ""
+	Profile  conversation.Profile // what the customer tells of themselves
+	Tokens   int                  // about how many tokens the customer sent
 
 	SessionID string      // of the conversation, when it is kept here
 	History   []utterance // of the conversation before the message, when the client holds it
 
 	MaxTokens *int     // most tokens of the answer; nil is no limit
 	Stop      []string // the answer ends before the first of these
+
+	Admitted func() error // called before the answer is made, once nothing is in its way; or nil
 }
 
 // utterance is what one side said in a conversation that the client holds.
@@ -55,9 +56,11 @@ type turn struct {
 	*turnRequest
 	began  time.Time
 	sink   sink
-	before conversation
-	reply  reply           // the local answer held ready, then the one that was given
-	sent   strings.Builder // what the sink took
+	talk   *conversation.Talk        // nil when the client holds the conversation, or its store is away
+	before conversation.Conversation // what was said before
+	reply  reply                     // the local answer held ready, then the one that was given
+	sent   strings.Builder           // what the sink took
+	erased bool                      // the conversation, while it was being answered in
 }
 
 // reply is an answer and how it came about.
@@ -78,9 +81,10 @@ type stage func(c *chat, ctx context.Context, t *turn, next func(context.Context
 // way is the way of a turn, in this order, for every protocol.
 var way = []stage{
 	(*chat).measure,  // counts and times what the rest did
-	(*chat).recall,   // reads what was said before
+	(*chat).converse, // locks the conversation and reads what was said before
 	(*chat).respond,  // makes the local answer and holds it ready
-	(*chat).remember, // keeps the turn that the rest has said
+	(*chat).remember, // keeps the message, and then what the rest has said
+	(*chat).consult,  // opens a ticket, or looks one up
 	(*chat).speak,    // says the answer
 }
 
@@ -116,33 +120,10 @@ func (c *chat) measure(ctx context.Context, t *turn, next func(context.Context) 
 	return nil
 }
 
-// recall reads the conversation. One that the client holds is answered again, for what its last messages leave to refer to.
-func (c *chat) recall(ctx context.Context, t *turn, next func(context.Context) error) error {
-	if t.SessionID != "" {
-		t.before, _ = c.conversations.Get(t.SessionID)
-		return next(ctx)
-	}
-	for _, s := range t.said() {
-		a := c.responder.Answer(t.before.turn(&turnRequest{Message: s}))
-		t.before.last, t.before.memory = a.Language, a.Memory
-		t.before.count++
-	}
-	return next(ctx)
-}
-
 // respond makes the local answer.
 func (c *chat) respond(ctx context.Context, t *turn, next func(context.Context) error) error {
-	t.reply = reply{Answer: c.responder.Answer(t.before.turn(t.turnRequest)), Source: embedded, FinishReason: "stop"}
+	t.reply = reply{Answer: c.responder.Answer(question(t.before, t.turnRequest)), Source: embedded, FinishReason: "stop"}
 	return next(ctx)
-}
-
-// remember keeps the turn. Two turns of one session at a time are both kept, each as a whole.
-func (c *chat) remember(ctx context.Context, t *turn, next func(context.Context) error) error {
-	err := next(ctx)
-	if t.SessionID != "" && t.sent.Len() > 0 {
-		c.conversations.Update(t.SessionID, func(now conversation, _ bool) conversation { return now.with(t, c.maxTurns) })
-	}
-	return err
 }
 
 // speak says the local answer.
@@ -188,20 +169,6 @@ func (r *turnRequest) shorten(s string) (short, finish string) {
 		s = s[:at]
 	}
 	return s, "length"
-}
-
-// turn returns what the responder is asked for a message that comes now.
-func (c conversation) turn(r *turnRequest) responder.Turn {
-	return responder.Turn{
-		Message: r.Message, Language: c.language(r), Profile: c.profile.with(r.Profile).known(),
-		Session: r.SessionID, Number: c.count, Before: c.memory,
-	}
-}
-
-// language returns the language to answer in: the one asked for now or before, else that of the message, else that of the
-// last answer, else French.
-func (c conversation) language(r *turnRequest) string {
-	return cmp.Or(r.Language, r.Profile.Language, c.asked, text.Detect(r.Message), c.last, text.French)
 }
 
 // wordsPerPiece is how many words a piece of a local answer has: enough not to drown a browser in events.
