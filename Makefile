@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 TOOLS := bin/tools
+CLIENTS := plugins/chat/openaitest
 FUZZTIME ?= 20s
 
 .PHONY: help build run test race lint fmt generate check bench bench-peers fuzz deps clean
@@ -20,12 +21,15 @@ run: build ## serve the shop on 127.0.0.1:5000 (ARGS="--listen 127.0.0.1:8080" f
 test: deps build ## run all tests, race detector on, installing what they need
 	go vet ./...
 	go test -race -timeout 20m ./...
+	go vet -C $(CLIENTS) ./...
+	go test -C $(CLIENTS) -timeout 10m ./...
 
 deps:
 	@.ci/deps
 
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## check style, vet and imports
 	$(TOOLS)/golangci-lint run ./...
+	cd $(CLIENTS) && $(CURDIR)/$(TOOLS)/golangci-lint run ./...
 	@test -z "$$($(TOOLS)/gofumpt -l framework plugins apps policies)" || { $(TOOLS)/gofumpt -d framework plugins apps policies; exit 1; }
 	go test -run TestDependencies ./framework
 
