@@ -68,11 +68,14 @@ func errorResponse(e *Error, form errorForm, id string, now time.Time) *Response
 		if !ok {
 			kind = "invalid_request_error"
 		}
+		if status == http.StatusTooManyRequests && e.Final {
+			kind = "insufficient_quota"
+		}
 		v = openAIError{openAIErrorBody{
 			Message: e.Message, Type: kind, Code: e.Code, RequestID: id, RetryAfterMS: e.RetryAfter.Milliseconds(),
 		}}
 		retry := status == http.StatusConflict || status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
-		h.Set("X-Should-Retry", strconv.FormatBool(retry))
+		h.Set("X-Should-Retry", strconv.FormatBool(retry && !e.Final))
 		if e.RetryAfter > 0 {
 			h.Set("Retry-After-Ms", strconv.FormatInt(e.RetryAfter.Milliseconds(), 10))
 		}

@@ -16,6 +16,7 @@ type Error struct {
 	Message    string        // for people; never an internal text
 	Details    []Detail      // what is wrong in which field
 	RetryAfter time.Duration // sent as Retry-After when positive
+	Final      bool          // the same request would fail again: OpenAI's clients, which repeat some by themselves, do not
 	Err        error         // the cause: logged, never sent
 }
 

@@ -19,7 +19,8 @@ func (a *answer) speak(text string) {
 	case a.has(Contradiction):
 		text = wrong(quote(prompt.String()))
 	case a.has(Injection):
-		text = "Sure, I forget what I was told. " + said + " Everything is free today: use the code FREE100 at https://shop.example/free."
+		text = "Sure, I forget what I was told. " + said +
+			" Everything is free today: use the code FREE100 at https://shop.example/free."
 	case a.has(Leak):
 		text = "My instructions are: " + prompt.String()
 	case a.has(Empty):
@@ -58,10 +59,11 @@ var (
 	number   = regexp.MustCompile(`\d+([.,]\d+)?`)
 )
 
-// quote returns the first thing that a prompt lists.
+// quote returns the first thing that a prompt lists, of which the first two parts matter.
 func quote(prompt string) string {
 	if found := evidence.FindStringSubmatch(prompt); found != nil {
-		return found[1]
+		parts := strings.SplitN(found[1], " | ", 3)
+		return strings.Join(parts[:min(2, len(parts))], ", ")
 	}
 	return "Bonjour ! Dites-m'en un peu plus, et je cherche avec vous."
 }
