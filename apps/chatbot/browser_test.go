@@ -96,7 +96,7 @@ func TestACustomerChatsWithTheShop(t *testing.T) {
 			if got := say(p, tt.product); got == "" {
 				t.Error("no answer")
 			}
-			names := browsertest.Eval[[]string](p, `[...document.querySelectorAll(".card h3")].map((h) => h.textContent)`)
+			names := browsertest.Eval[[]string](p, `[...document.querySelectorAll(".card h2")].map((h) => h.textContent)`)
 			if len(names) == 0 || !strings.Contains(strings.ToLower(names[0]), tt.shampoos) {
 				t.Errorf("products: %q", names)
 			}

@@ -24,7 +24,7 @@ func TestArabicTurnsThePage(t *testing.T) {
 	answered(p, 1)
 	if !browsertest.Eval[bool](p, `(() => {
 		const box = (s) => document.querySelector(s).getBoundingClientRect();
-		return box(".picture").left > box(".card h3").left && box("#send").left < box("#message").left;
+		return box(".picture").left > box(".card h2").left && box("#send").left < box("#message").left;
 	})()`) {
 		t.Error("the layout does not follow the direction")
 	}
@@ -57,10 +57,11 @@ func TestTheLanguageIsThatOfTheBrowserThenOfTheCustomer(t *testing.T) {
 	}
 	p.Click("[data-language=ar]")
 	p.Wait(`document.querySelector(".message.shop .text")?.textContent === "أهلًا بكم!"`)
-	before := browsertest.Eval[string](p, `localStorage.getItem("innatural.session")`)
+	const session = `JSON.parse(localStorage.getItem("innatural.conversation")).session`
+	before := browsertest.Eval[string](p, session)
 	p.Go(browsertest.Eval[string](p, "location.href"))
 	p.Wait(`document.querySelector(".message.shop .text")?.textContent === "أهلًا بكم!"`)
-	if after := browsertest.Eval[string](p, `localStorage.getItem("innatural.session")`); after != before {
+	if after := browsertest.Eval[string](p, session); after != before {
 		t.Errorf("the session is %q, was %q", after, before)
 	}
 	p.NoErrors()

@@ -2,19 +2,24 @@ package widget_test
 
 import (
 	"fmt"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/innatural/chatbot/framework/frameworktest/browsertest"
 )
 
+// screenshots is the folder that gets a picture of each state, when it is set.
+var screenshots = os.Getenv("SCREENSHOTS")
+
 var desktop = browsertest.Device{Width: 1280, Height: 800}
 
 // open shows the shop's page, greeted.
 func open(t *testing.T, d browsertest.Device) (*shop, *browsertest.Page) {
 	t.Helper()
-	s := openShop(t)
+	s := openShop(t, "")
 	p := browsertest.Open(t, d)
 	p.Go(s.url)
 	p.Wait(`document.querySelector(".message.shop .choices")`)
@@ -120,7 +125,7 @@ func TestProductsAreCards(t *testing.T) {
 	}
 	first := `[data-product=shampoo]`
 	for selector, want := range map[string]string{
-		" h3": "Shampooing à l'argan", " .price bdi": "11,90\u00a0€", " .price span": "250 ml", " .reason": "Pour cheveux secs",
+		" h2": "Shampooing à l'argan", " .price bdi": "11,90\u00a0€", " .price span": "250 ml", " .reason": "Pour cheveux secs",
 	} {
 		if got := p.Text(first + selector); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %q, want %q", selector, got, want)
@@ -151,7 +156,7 @@ func TestTextIsNeverHTML(t *testing.T) {
 	say(p, "hostile "+hostile)
 	answered(p, 1)
 	for selector, want := range map[string]string{
-		".message.user .text": "hostile " + hostile, latest + " .text": hostile, "[data-product=mask] h3": hostile,
+		".message.user .text": "hostile " + hostile, latest + " .text": hostile, "[data-product=mask] h2": hostile,
 		"[data-product=mask] .reason": hostile, ".ticket strong": hostile, latest + " .chip": hostile,
 	} {
 		if got := p.Text(selector); got != want {
@@ -263,6 +268,73 @@ func TestAForbiddenStorageIsNoHindrance(t *testing.T) {
 	answered(p, 2)
 	if sent := s.got("/api/chat/stream"); sent[0]["sessionId"] != sent[1]["sessionId"] {
 		t.Error("each message has a session of its own")
+	}
+	p.NoErrors()
+}
+
+func TestAPageThatIsLoadedAgainGoesOn(t *testing.T) {
+	s, p := open(t, desktop)
+	say(p, "products")
+	answered(p, 1)
+	say(p, "ticket")
+	answered(p, 2)
+	say(p, "hang")
+	p.Wait(`document.querySelector(".message.shop:last-child .text")`)
+	p.Go(s.url)
+	s.left(t)
+	p.Wait(`document.querySelector(".message.shop:last-child .text")?.textContent === "Le début "`) // asked again, by itself
+	said := browsertest.Eval[[]string](p, `[...document.querySelectorAll(".message > .text")].map((m) => m.textContent)`)
+	if want := []string{"products", "Voici : ", "ticket", "Votre demande est ouverte.", "hang", "Le début "}; !slices.Equal(said, want) {
+		t.Errorf("the page shows %q", said)
+	}
+	if p.Count(".card") != 3 || p.Count(".ticket") != 1 || p.Count(".note") != 1 {
+		t.Error("cards, the ticket or the note are gone")
+	}
+	p.Focused("#message")
+	sent := s.sent("/api/chat/stream")
+	if last := sent[2:]; len(last) != 2 || last[0].key != last[1].key || fmt.Sprint(last[0].body) != fmt.Sprint(last[1].body) {
+		t.Errorf("sent %v", last)
+	}
+	p.Click("#stop")
+	s.left(t)
+
+	// Another tab begins a new conversation.
+	browsertest.Eval[any](p, `(() => {
+		const key = "innatural.conversation";
+		localStorage.setItem(key, JSON.stringify({ session: "of-the-other-tab", at: Date.now(), said: [{ customer: "ailleurs" }] }));
+		dispatchEvent(new StorageEvent("storage", { key }));
+	})()`)
+	if got := p.Text(".message.user"); words(got) != "Vous : ailleurs" || p.Count(".message") != 1 {
+		t.Errorf("the other tab's conversation is not shown: %q", got)
+	}
+	say(p, "Bonjour")
+	answered(p, 2)
+	if got := s.got("/api/chat/stream")[4]["sessionId"]; got != "of-the-other-tab" {
+		t.Errorf("session %v", got)
+	}
+	p.NoErrors()
+}
+
+func TestWhatIsKeptHasBoundsAndAnEnd(t *testing.T) {
+	s, p := open(t, desktop)
+	long := strings.Repeat("é", 4900)
+	const kept = `localStorage.getItem("innatural.conversation")`
+	browsertest.Eval[any](p, `(() => {
+		const said = Array.from({ length: 100 }, () => ({ customer: "`+long+`" }));
+		localStorage.setItem("innatural.conversation", JSON.stringify({ session: "old", at: Date.now(), said }));
+	})()`)
+	p.Go(s.url)
+	p.Wait(`document.querySelectorAll(".message").length === 100`)
+	say(p, "Bonjour")
+	answered(p, 101)
+	if size := browsertest.Eval[int](p, kept+`.length`); size > 200000 || size < 150000 {
+		t.Errorf("%d characters are kept", size)
+	}
+	browsertest.Eval[any](p, `localStorage.setItem("innatural.conversation", `+kept+`.replace(/"at":\d+,"said/, '"at":' + (Date.now() - 86400001) + ',"said'))`)
+	p.Go(s.url)
+	p.Wait(`document.querySelector(".options")`) // a day later it is greeted anew
+	if session := browsertest.Eval[string](p, `JSON.parse(`+kept+`).session`); session == "old" || p.Count(".message") != 1 {
+		t.Error("an old conversation is taken up")
 	}
 	p.NoErrors()
 }

@@ -30,6 +30,7 @@ type shop struct {
 // called is a request that the shop got.
 type called struct {
 	path string
+	key  string // its Idempotency-Key
 	body map[string]any
 }
 
@@ -40,6 +41,10 @@ drain = "1s"
 [[routes]]
 path = "/"
 handler = "widget"
+cache = { ttl = "1h" }
+[[routes]]
+path = "/widget.js"
+handler = "widget.script"
 cache = { ttl = "1h" }
 [[routes]]
 method = "POST"
@@ -57,7 +62,8 @@ path = "/images/*"
 handler = "shop.image"
 `
 
-func openShop(t *testing.T) *shop {
+// openShop opens a shop whose page has options.
+func openShop(t *testing.T, options string) *shop {
 	t.Helper()
 	s := &shop{more: make(chan struct{}), stopped: make(chan error, 1)}
 	info := framework.Info{Name: "shop", Doc: "Stands in for the shop.", Handlers: []framework.HandlerInfo{
@@ -69,19 +75,22 @@ func openShop(t *testing.T) *shop {
 	build := func(*framework.Host, framework.NoOptions) (framework.Handlers, error) {
 		return framework.Handlers{"shop.stream": s.stream, "shop.post": s.post, "shop.get": s.get, "shop.image": image}, nil
 	}
-	s.url = frameworktest.Start(t, shopPolicy, widget.Plugin(), framework.NewPlugin(info, framework.NoOptions{}, build)).URL
+	s.url = frameworktest.Start(t, shopPolicy+"[plugins.widget]\n"+options+"\n", widget.Plugin(), framework.NewPlugin(info, framework.NoOptions{}, build)).URL
 	return s
+}
+
+// sent returns the requests to a path, in order.
+func (s *shop) sent(path string) []called {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(s.calls), func(c called) bool { return c.path != path })
 }
 
 // got returns the bodies of the requests to a path, in order.
 func (s *shop) got(path string) []map[string]any {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var bodies []map[string]any
-	for _, c := range s.calls {
-		if c.path == path {
-			bodies = append(bodies, c.body)
-		}
+	for _, c := range s.sent(path) {
+		bodies = append(bodies, c.body)
 	}
 	return bodies
 }
@@ -102,7 +111,7 @@ func (s *shop) note(req *framework.Request) (map[string]any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls = append(s.calls, called{req.Path(), body})
+	s.calls = append(s.calls, called{req.Path(), req.Header("Idempotency-Key"), body})
 	return body, nil
 }
 
@@ -189,10 +198,17 @@ func (s *shop) stream(_ context.Context, req *framework.Request) (*framework.Res
 	language, _ := body["language"].(string)
 	how, _, _ := strings.Cut(message, " ")
 	attempts := len(slices.DeleteFunc(s.got("/api/chat/stream"), func(b map[string]any) bool { return b["message"] != message }))
-	if how == "busy" {
-		return nil, &framework.Error{
-			Status: http.StatusServiceUnavailable, Code: "overloaded", Message: "internal words", RetryAfter: 7 * time.Second,
-		}
+	switch first := attempts == 1; {
+	case how == "busy" && first:
+		return nil, &framework.Error{Status: http.StatusConflict, Code: "conversation_busy", RetryAfter: 7 * time.Second}
+	case how == "crowded" && first:
+		return nil, &framework.Error{Status: http.StatusServiceUnavailable, Code: "overloaded", RetryAfter: time.Hour}
+	case how == "gone" && first:
+		return nil, &framework.Error{Status: http.StatusBadGateway, Code: "upstream_bad_response", Message: "internal words"}
+	case how == "portal" && first:
+		return framework.Bytes("text/html", []byte("<p>Please log in to this network</p>")), nil
+	case how == "refuse":
+		return nil, framework.BadRequest("internal words")
 	}
 	return framework.EventStream(func(ctx context.Context, w *framework.Stream) error {
 		piece := func(text string) error {
@@ -214,11 +230,23 @@ func (s *shop) stream(_ context.Context, req *framework.Request) (*framework.Res
 			if attempts == 1 {
 				return w.Event(object{"success": false, "done": true, "error": "x", "code": "internal", "message": "Pardon, réessayez."})
 			}
+		case "stopping": // once, as a server that is about to stop does
+			if attempts == 1 {
+				if err := piece("Le début "); err != nil {
+					return err
+				}
+				return w.Event(object{"success": false, "done": true, "error": "x", "code": "stopping", "message": "x"})
+			}
+		case "flaky": // five times
+			if attempts <= 5 {
+				return nil
+			}
 		case "cut": // once, by a broken connection, after a piece
 			if attempts == 1 {
 				if err := piece("Le début "); err != nil {
 					return err
 				}
+				<-s.more
 				return context.Canceled
 			}
 		case "end": // once, in order but without the last event
@@ -232,7 +260,10 @@ func (s *shop) stream(_ context.Context, req *framework.Request) (*framework.Res
 			<-ctx.Done()
 			s.stopped <- context.Cause(ctx)
 			return nil
-		case "silent":
+		case "silent", "mute":
+			if how == "mute" && attempts > 1 { // silent once
+				break
+			}
 			<-ctx.Done()
 			s.stopped <- context.Cause(ctx)
 			return nil

@@ -1,6 +1,9 @@
 package widget_test
 
 import (
+	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/innatural/chatbot/framework/frameworktest/browsertest"
@@ -36,59 +39,171 @@ func TestAStreamIsReadHoweverItIsCut(t *testing.T) {
 	p.NoErrors()
 }
 
-func TestAFailedAnswerCanBeAskedAgain(t *testing.T) {
-	for _, tt := range []struct{ how, notice, button string }{
-		{"fail", "Pardon, réessayez.", "Réessayer"},
-		{"end", "La connexion a été perdue avant la fin de la réponse.", "Se reconnecter"},
-		{"cut", "La connexion a été perdue avant la fin de la réponse.", "Se reconnecter"},
+// patient never tries again by itself; hasty hardly waits before it does.
+var (
+	patient = browsertest.Device{Width: 1280, Height: 800, Script: `{
+		const later = setTimeout;
+		window.setTimeout = (f, ms, ...rest) => (ms > 200 && ms < 14000 ? 0 : later(f, ms, ...rest));
+	}`}
+	hasty = browsertest.Device{Width: 1280, Height: 800, Script: `{
+		const later = setTimeout;
+		window.setTimeout = (f, ms, ...rest) => later(f, ms < 15000 ? ms / 40 : ms === 35000 ? 200 : ms, ...rest);
+	}`}
+)
+
+// onceAnswered checks that every attempt was the same message with the same key.
+func (s *shop) onceAnswered(t *testing.T, attempts int) {
+	t.Helper()
+	sent := s.sent("/api/chat/stream")
+	if len(sent) != attempts {
+		t.Errorf("%d attempts, want %d", len(sent), attempts)
+	}
+	for _, c := range sent {
+		if c.key == "" || c.key != sent[0].key || fmt.Sprint(c.body) != fmt.Sprint(sent[0].body) {
+			t.Errorf("sent %v, then %v", sent[0], c)
+		}
+	}
+}
+
+// cut breaks a "cut" off once its first piece is shown.
+func (s *shop) cut(p *browsertest.Page) {
+	p.Wait(`document.querySelector(".message.shop:last-child .text")`)
+	s.more <- struct{}{}
+}
+
+func TestAnInterruptedAnswerIsAskedForAgain(t *testing.T) {
+	const lost = "La connexion a été perdue avant la fin de la réponse. Nouvel essai…"
+	for _, tt := range []struct{ how, received, notice, button string }{
+		{"fail", "", "Pardon, réessayez.", "Réessayer"},
+		{"stopping", "Le début ", "La réponse s’est interrompue. Nouvel essai…", "Réessayer maintenant"},
+		{"end", "Le début ", lost, "Réessayer maintenant"},
+		{"cut", "Le début ", lost, "Réessayer maintenant"},
+		{"portal", "", lost, "Réessayer maintenant"},
+		{"gone", "", "La boutique ne répond pas pour le moment. Nouvel essai…", "Réessayer maintenant"},
 	} {
 		t.Run(tt.how, func(t *testing.T) {
-			s, p := open(t, desktop)
+			s, p := open(t, patient)
 			say(p, tt.how)
-			answered(p, 1)
+			if tt.how == "cut" {
+				s.cut(p)
+			}
+			p.Wait(`document.querySelector(".notice")`)
 			if got := p.Text(".notice p"); got != tt.notice {
 				t.Errorf("notice: %q, want %q", got, tt.notice)
 			}
 			if got := p.Text(".notice button"); got != tt.button {
 				t.Errorf("button: %q, want %q", got, tt.button)
 			}
-			p.Contrast()
+			if got := p.Text(latest + " .text"); got != tt.received {
+				t.Errorf("left of what was received: %q", got)
+			}
+			p.Accessible()
+			p.Screenshot(screenshots, "interrupted-"+tt.how)
 			p.Click(".notice button")
-			p.Wait(`document.querySelector(".message.shop:last-child .text")?.textContent.startsWith("Vous avez dit")`)
-			answered(p, 1)
+			p.Wait(`document.querySelector(".rating")`)
+			if got := p.Text(latest + " .text"); got != "Vous avez dit : "+tt.how {
+				t.Errorf("answer: %q", got)
+			}
 			if p.Count(".notice") != 0 || p.Count(".message.shop") != 2 {
-				t.Error("the failed answer is still there")
+				t.Error("the failure is still there")
 			}
-			if sent := s.got("/api/chat/stream"); len(sent) != 2 || sent[0]["message"] != sent[1]["message"] {
-				t.Errorf("sent %v", sent)
-			}
+			s.onceAnswered(t, 2)
 			p.Focused("#message")
 		})
 	}
 }
 
-func TestABusyShopSaysWhen(t *testing.T) {
-	_, p := open(t, desktop)
-	say(p, "busy")
+func TestThePageTriesAgainByItselfForAWhile(t *testing.T) {
+	s, p := open(t, hasty)
+	say(p, "flaky")
 	answered(p, 1)
-	if got := p.Text(".notice p"); got != "Beaucoup de messages arrivent en ce moment. Réessayez dans 7 s." {
+	if got := p.Text(".notice"); words(got) != "La connexion a été perdue avant la fin de la réponse. Réessayer" {
 		t.Errorf("notice: %q", got)
+	}
+	s.onceAnswered(t, 5)
+	p.Click(".notice button") // the sixth attempt is answered
+	p.Wait(`document.querySelector(".rating")`)
+	s.onceAnswered(t, 6)
+}
+
+func TestABusyShopSaysWhen(t *testing.T) {
+	for _, tt := range []struct{ how, notice, button string }{
+		{"busy", `^Beaucoup de messages arrivent en ce moment\. Nouvel essai dans [789] secondes\.$`, "Réessayer maintenant"},
+		{"crowded", `^Beaucoup de messages arrivent en ce moment\. Réessayez dans un instant\.$`, "Réessayer"},
+	} {
+		t.Run(tt.how, func(t *testing.T) {
+			s, p := open(t, patient)
+			say(p, tt.how)
+			p.Wait(`document.querySelector(".notice")`)
+			if got := strings.ReplaceAll(p.Text(".notice p"), "\u00a0", " "); !regexp.MustCompile(tt.notice).MatchString(got) {
+				t.Errorf("notice: %q", got)
+			}
+			if got := p.Text(".notice button"); got != tt.button {
+				t.Errorf("button: %q", got)
+			}
+			p.Click(".notice button")
+			p.Wait(`document.querySelector(".rating")`)
+			s.onceAnswered(t, 2)
+		})
 	}
 }
 
-func TestSilenceIsALostConnection(t *testing.T) {
-	impatient := desktop
-	impatient.Script = `{
-		const later = setTimeout;
-		window.setTimeout = (f, ms, ...rest) => later(f, ms === 45000 ? 100 : ms, ...rest);
-	}`
-	s, p := open(t, impatient)
-	say(p, "silent")
-	p.Wait(`document.querySelector(".notice")`)
-	if got := p.Text(".notice p"); got != "La connexion a été perdue avant la fin de la réponse." {
+func TestARefusedMessageCanBeChanged(t *testing.T) {
+	s, p := open(t, desktop)
+	say(p, "refuse moi")
+	answered(p, 1)
+	if got := words(p.Text(".notice")); got != "Ce message n’a pas pu être accepté. Essayez de le reformuler. Modifier le message" {
 		t.Errorf("notice: %q", got)
 	}
+	p.Click(".notice button")
+	p.Focused("#message")
+	if got := browsertest.Eval[string](p, `document.getElementById("message").value`); got != "refuse moi" {
+		t.Errorf("the field holds %q", got)
+	}
+	s.onceAnswered(t, 1)
+}
+
+func TestSilenceIsALostConnection(t *testing.T) {
+	s, p := open(t, hasty)
+	say(p, "mute")
 	s.left(t)
+	answered(p, 1)
+	if got := p.Text(latest + " .text"); got != "Vous avez dit : mute" {
+		t.Errorf("answer: %q", got)
+	}
+	s.onceAnswered(t, 2)
+}
+
+func TestAMessageWaitsForTheConnection(t *testing.T) {
+	s, p := open(t, desktop)
+	p.Offline(true)
+	p.Wait(`!navigator.onLine`)
+	say(p, "Bonjour")
+	p.Wait(`document.querySelector(".notice")`)
+	if got := p.Text(".notice p"); got != "Vous êtes hors ligne. Votre message partira dès le retour de la connexion." {
+		t.Errorf("notice: %q", got)
+	}
+	p.Accessible()
+	p.Screenshot(screenshots, "offline")
+	p.Offline(false)
+	answered(p, 1)
+	if got := p.Text(latest + " .text"); got != "Vous avez dit : Bonjour" {
+		t.Errorf("answer: %q", got)
+	}
+	s.onceAnswered(t, 1) // the others never reached the shop
+}
+
+func TestStopEndsTheWaiting(t *testing.T) {
+	s, p := open(t, patient)
+	say(p, "cut")
+	s.cut(p)
+	p.Wait(`document.querySelector(".notice")`)
+	p.Click("#stop")
+	answered(p, 1)
+	if got := words(p.Text(latest)); got != "INnatural : Le début Réponse arrêtée." {
+		t.Errorf("answer: %q", got)
+	}
+	s.onceAnswered(t, 1)
 }
 
 func TestStopEndsTheAnswer(t *testing.T) {

@@ -1,12 +1,13 @@
-// Package widget serves the shop's chat page: one embedded file of HTML, CSS and JavaScript that asks nothing of any other
-// server. Its Content-Security-Policy allows exactly that script and that style, by their hashes, and no HTML made of text.
+// Package widget serves the shop's chat page, one file of HTML, CSS and JavaScript that asks nothing of any other server, and the
+// script that puts it on other pages. The page's Content-Security-Policy allows exactly its script and its style, by their hashes,
+// and no HTML made of text.
 package widget
 
 import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/base64"
 	"fmt"
 	"html/template"
@@ -19,21 +20,24 @@ import (
 	"github.com/innatural/chatbot/framework/policy"
 )
 
-//go:embed page.html
-var source string
+//go:embed page
+var page embed.FS
+
+//go:embed embed.js
+var script []byte
 
 // Options are the plugin's options.
 type Options struct {
-	Title          string   `toml:"title" doc:"Name of the shop, in the header of the page and on its tab." check:"nonempty"`
-	Language       string   `toml:"language" doc:"Language for a browser that prefers none of the page's own." check:"oneof=fr|en|ar"`
-	FrameAncestors []string `toml:"frame_ancestors" doc:"Origins of pages that may embed this one, such as https://www.shop.example; self is its own, none the default."`
-	ImageOrigins   []string `toml:"image_origins" doc:"Origins, beside its own, of the pictures of products, such as https://cdn.shop.example."`
+	Title        string   `toml:"title" doc:"Name of the shop, in the header of the page and on its tab." check:"nonempty"`
+	Language     string   `toml:"language" doc:"Language for a browser that prefers none of the page's own." check:"oneof=fr|en|ar"`
+	EmbedOrigins []string `toml:"embed_origins" doc:"Origins of pages that may show the chat, such as https://www.shop.example; self is its own. Empty refuses every frame."`
+	ImageOrigins []string `toml:"image_origins" doc:"Origins, beside its own, of the pictures of products, such as https://cdn.shop.example."`
 }
 
 // origin is what a source list of a Content-Security-Policy may name here. Nothing that it matches can end the directive.
 var origin = regexp.MustCompile(`^https?://(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?$`)
 
-// self is this page's own origin among the frame ancestors.
+// self is this page's own origin among those that may show it.
 const self = "self"
 
 // Validate implements policy.Validator.
@@ -46,8 +50,8 @@ func (o Options) Validate() error {
 		}
 		return nil
 	}
-	others := slices.DeleteFunc(slices.Clone(o.FrameAncestors), func(s string) bool { return s == self })
-	if err := check("frame_ancestors", others); err != nil {
+	others := slices.DeleteFunc(slices.Clone(o.EmbedOrigins), func(s string) bool { return s == self })
+	if err := check("embed_origins", others); err != nil {
 		return err
 	}
 	return check("image_origins", o.ImageOrigins)
@@ -56,38 +60,48 @@ func (o Options) Validate() error {
 // Plugin returns the plugin.
 func Plugin() framework.Plugin {
 	return framework.NewPlugin(framework.Info{
-		Name:     "widget",
-		Doc:      "Serves the chat page of the shop.",
-		Handlers: []framework.HandlerInfo{{Name: "widget", Doc: "The chat page: French, English and Arabic, in one file."}},
-	}, Options{Title: "INnatural", Language: "fr"}, build)
+		Name: "widget",
+		Doc:  "Serves the chat page of the shop, and the script that puts it on other pages.",
+		Handlers: []framework.HandlerInfo{
+			{Name: "widget", Doc: "The chat page: French, English and Arabic, in one file."},
+			{Name: "widget.script", Doc: "The script that puts the chat on any page; its route stands beside the page's."},
+		},
+	}, Options{Title: "INnatural", Language: "fr", EmbedOrigins: []string{self}}, build)
 }
 
 func build(h *framework.Host, o Options) (framework.Handlers, error) {
-	page, err := render(o)
+	html, err := render(o)
 	if err != nil {
 		return nil, err
 	}
-	h.AnswersFrom(page)
-	header := headers(o, page)
-	return framework.Handlers{"widget": func(context.Context, *framework.Request) (*framework.Response, error) {
-		return &framework.Response{Header: header.Clone(), Body: page}, nil
-	}}, nil
+	h.AnswersFrom(html)
+	h.AnswersFrom(script)
+	return framework.Handlers{
+		"widget":        answer(html, headers(o, html)),
+		"widget.script": answer(script, http.Header{"Content-Type": {"text/javascript; charset=utf-8"}}),
+	}, nil
+}
+
+func answer(body []byte, header http.Header) framework.Handler {
+	return func(context.Context, *framework.Request) (*framework.Response, error) {
+		return &framework.Response{Header: header.Clone(), Body: body}, nil
+	}
 }
 
 func render(o Options) ([]byte, error) {
-	t, err := template.New("page.html").Parse(source)
+	t, err := template.ParseFS(page, "page/*")
 	if err != nil {
 		return nil, fmt.Errorf("parse page: %w", err)
 	}
-	var page bytes.Buffer
-	if err := t.Execute(&page, o); err != nil {
+	var html bytes.Buffer
+	if err := t.ExecuteTemplate(&html, "page.html", o); err != nil {
 		return nil, fmt.Errorf("render page: %w", err)
 	}
-	return page.Bytes(), nil
+	return html.Bytes(), nil
 }
 
 func headers(o Options, page []byte) http.Header {
-	ancestors := slices.Clone(o.FrameAncestors)
+	ancestors := slices.Clone(o.EmbedOrigins)
 	for i, s := range ancestors {
 		if s == self {
 			ancestors[i] = "'self'"
@@ -114,9 +128,9 @@ func headers(o Options, page []byte) http.Header {
 	}
 	// X-Frame-Options can say no more than this; where it can't say what frame-ancestors says, it is left out.
 	switch {
-	case len(o.FrameAncestors) == 0:
+	case len(o.EmbedOrigins) == 0:
 		h.Set("X-Frame-Options", "DENY")
-	case !slices.ContainsFunc(o.FrameAncestors, func(s string) bool { return s != self }):
+	case !slices.ContainsFunc(o.EmbedOrigins, func(s string) bool { return s != self }):
 		h.Set("X-Frame-Options", "SAMEORIGIN")
 	}
 	return h

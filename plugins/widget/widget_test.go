@@ -70,7 +70,7 @@ func TestThePageIsServedWithItsOwnHashesAndNothingUnsafe(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"default-src 'none'", "img-src 'self' data:;", "connect-src 'self'", "base-uri 'none'", "frame-ancestors 'none'",
+		"default-src 'none'", "img-src 'self' data:;", "connect-src 'self'", "base-uri 'none'", "frame-ancestors 'self'",
 		"require-trusted-types-for 'script'",
 	} {
 		if !strings.Contains(csp, want) {
@@ -80,7 +80,7 @@ func TestThePageIsServedWithItsOwnHashesAndNothingUnsafe(t *testing.T) {
 	if strings.Contains(csp, "unsafe") {
 		t.Errorf("unsafe: %s", csp)
 	}
-	if frame := got.Header.Get("X-Frame-Options"); frame != "DENY" {
+	if frame := got.Header.Get("X-Frame-Options"); frame != "SAMEORIGIN" {
 		t.Errorf("X-Frame-Options: %q", frame)
 	}
 	if referrer := got.Header.Get("Referrer-Policy"); referrer != "strict-origin-when-cross-origin" {
@@ -106,14 +106,14 @@ func TestOptionsReachThePageAndItsHeaders(t *testing.T) {
 		}
 	})
 	for _, tt := range []struct{ name, options, csp, frame string }{
-		{"own frames", `frame_ancestors = ["self"]`, "frame-ancestors 'self';", "SAMEORIGIN"},
+		{"no frames", `embed_origins = []`, "frame-ancestors 'none';", "DENY"},
 		{
-			"frames of others", `frame_ancestors = ["self", "https://www.shop.example"]`,
+			"frames of others", `embed_origins = ["self", "https://www.shop.example"]`,
 			"frame-ancestors 'self' https://www.shop.example;", "",
 		},
 		{
 			"pictures of others", `image_origins = ["https://cdn.shop.example:8443"]`,
-			"img-src 'self' data: https://cdn.shop.example:8443;", "DENY",
+			"img-src 'self' data: https://cdn.shop.example:8443;", "SAMEORIGIN",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -130,8 +130,8 @@ func TestOptionsReachThePageAndItsHeaders(t *testing.T) {
 
 func TestOptionsThatCouldOpenThePolicyAreRefused(t *testing.T) {
 	for _, tt := range []struct{ option, want string }{
-		{`frame_ancestors = ["*"]`, `frame_ancestors: "*" is not an origin`},
-		{`frame_ancestors = ["https://a.example; script-src *"]`, "is not an origin"},
+		{`embed_origins = ["*"]`, `embed_origins: "*" is not an origin`},
+		{`embed_origins = ["https://a.example; script-src *"]`, "is not an origin"},
 		{`image_origins = ["https://a.example/path"]`, `image_origins: "https://a.example/path" is not an origin`},
 		{`image_origins = ["'unsafe-inline'"]`, "is not an origin"},
 		{`title = ""`, "title"},
@@ -207,6 +207,26 @@ func TestEveryTextExistsInEveryLanguage(t *testing.T) {
 		if key := use[1] + use[2]; texts["fr"][key] == "" {
 			t.Errorf("the page uses the text %q, which does not exist", key)
 		}
+	}
+}
+
+func TestTheScriptIsSmallAndKept(t *testing.T) {
+	example, err := os.ReadFile("example.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := frameworktest.Start(t, string(example), widget.Plugin())
+	got := s.Get(t, "/widget.js")
+	if len(got.Body) == 0 || len(got.Body) > 5<<10 {
+		t.Errorf("%d bytes", len(got.Body))
+	}
+	for name, want := range map[string]string{"Content-Type": "text/javascript; charset=utf-8", "Cache-Control": "max-age=86400"} {
+		if !strings.Contains(got.Header.Get(name), want) {
+			t.Errorf("%s: %q, want %q", name, got.Header.Get(name), want)
+		}
+	}
+	if again := s.Get(t, "/widget.js", "If-None-Match", got.Header.Get("ETag")); again.Status != http.StatusNotModified {
+		t.Errorf("unchanged: got %d", again.Status)
 	}
 }
 

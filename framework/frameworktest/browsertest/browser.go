@@ -17,7 +17,9 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 )
 
@@ -58,7 +60,6 @@ func Open(t testing.TB, d Device) *Page {
 	)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
-	p := &Page{t: t, ctx: ctx, marks: map[string]chan struct{}{}}
 	var listener sync.WaitGroup
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil && !errors.Is(err, context.Canceled) {
@@ -70,15 +71,7 @@ func Open(t testing.TB, d Device) *Page {
 	})
 	start := time.AfterFunc(patience, cancel) // a deadline on ctx itself would end the browser's whole life
 	defer start.Stop()
-	messages := chromedp.Console(ctx)
-	listener.Go(func() {
-		for m, err := range messages {
-			if err != nil {
-				return
-			}
-			p.heard(m)
-		}
-	})
+	p := listen(t, ctx, &listener)
 	features := []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: "light"}, {Name: "prefers-reduced-motion", Value: ""},
 	}
@@ -94,6 +87,53 @@ func Open(t testing.TB, d Device) *Page {
 		call(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: d.Script})
 	}
 	return p
+}
+
+// listen returns the page of a browser's context, and hears its console until the context ends.
+func listen(t testing.TB, ctx context.Context, listener *sync.WaitGroup) *Page {
+	p := &Page{t: t, ctx: ctx, marks: map[string]chan struct{}{}}
+	messages := chromedp.Console(ctx)
+	listener.Go(func() {
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			p.heard(m)
+		}
+	})
+	return p
+}
+
+// Frame returns the frame of another site within the page, whose address begins with a text. It must have been loaded. What is
+// typed reaches it by the page, when it has the focus there.
+func (p *Page) Frame(address string) *Page {
+	p.t.Helper()
+	targets, err := chromedp.Targets(p.ctx)
+	if err != nil {
+		p.t.Fatalf("list targets: %v", err)
+	}
+	found := slices.IndexFunc(targets, func(i *target.Info) bool { return i.Type == "iframe" && strings.HasPrefix(i.URL, address) })
+	if found < 0 {
+		p.t.Fatalf("no frame of another site shows %s", address)
+	}
+	ctx, cancel := chromedp.NewContext(p.ctx, chromedp.WithTargetID(targets[found].TargetID))
+	var listener sync.WaitGroup
+	p.t.Cleanup(func() {
+		cancel()
+		listener.Wait()
+	})
+	return listen(p.t, ctx, &listener)
+}
+
+// Offline takes the network from the page, or gives it back.
+func (p *Page) Offline(offline bool) {
+	p.t.Helper()
+	call(p, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
+		MatchedNetworkConditions: []*network.Conditions{{Offline: offline, DownloadThroughput: -1, UploadThroughput: -1}},
+	})
+	call(p, network.OverrideNetworkState, network.OverrideNetworkStateParams{
+		Offline: offline, DownloadThroughput: -1, UploadThroughput: -1,
+	})
 }
 
 // executable finds Chromium. A browser test that is skipped protects nothing, so its absence is a failure.
@@ -150,6 +190,17 @@ func (p *Page) NoErrors() {
 	if all := p.Errors(); len(all) > 0 {
 		p.t.Errorf("the console shows:\n%s", strings.Join(all, "\n"))
 	}
+}
+
+// Hears waits until the console shows an error that contains a text.
+func (p *Page) Hears(text string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); Eval[bool](p, "new Promise(requestAnimationFrame).then(() => true)") {
+		if slices.ContainsFunc(p.Errors(), func(e string) bool { return strings.Contains(e, text) }) {
+			return
+		}
+	}
+	p.t.Fatalf("the console does not show %q, but:\n%s", text, strings.Join(p.Errors(), "\n"))
 }
 
 // Go opens an address.

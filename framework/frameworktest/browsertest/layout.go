@@ -1,9 +1,29 @@
 package browsertest
 
 import (
+	_ "embed"
 	"fmt"
 	"strings"
 )
+
+//go:embed testdata/axe-core/axe.min.js
+var axe string
+
+// Accessible fails the test when axe-core finds something in the page as it stands that keeps it from people: its rules of WCAG 2.2 at
+// levels A and AA, and its best practices. What it can't decide is not counted.
+func (p *Page) Accessible() {
+	p.t.Helper()
+	Eval[bool](p, settled)
+	found := Eval[[]string](p, `(async () => {
+		if (!window.axe) { `+axe+` }
+		const { violations } = await window.axe.run(document, { resultTypes: ["violations"], iframes: false });
+		return violations.map(({ id, impact, help, nodes }) =>
+			impact + " " + id + ": " + help + "\n\t" + nodes.map((n) => n.html.slice(0, 160)).join("\n\t"));
+	})()`)
+	if len(found) > 0 {
+		p.t.Errorf("not accessible:\n%s", strings.Join(found, "\n"))
+	}
+}
 
 // FitsItsWidth fails the test when something stands out of the window sideways, or is cut off at its side.
 func (p *Page) FitsItsWidth() {
