@@ -17,14 +17,28 @@ import (
 // screenshots is the folder that gets a picture of each conversation, when it is set.
 var screenshots = os.Getenv("SCREENSHOTS")
 
-// visit opens the page of the whole shop.
-func visit(t *testing.T, d browsertest.Device) *browsertest.Page {
+// open opens the page of the whole shop.
+func open(t *testing.T, d browsertest.Device) (*frameworktest.Server, *browsertest.Page) {
 	t.Helper()
 	s := frameworktest.StartWith(t, framework.PolicyText("chatbot.toml", policies.Chatbot), plugins.Standard()...)
 	p := browsertest.Open(t, d)
 	p.Go(s.URL)
 	p.Wait(`document.querySelector(".message.shop .choices")`)
+	return s, p
+}
+
+// visit opens the page of the whole shop.
+func visit(t *testing.T, d browsertest.Device) *browsertest.Page {
+	t.Helper()
+	_, p := open(t, d)
 	return p
+}
+
+// looksRight checks what everyone can expect of a page, whatever it shows.
+func looksRight(p *browsertest.Page) {
+	p.FitsItsWidth()
+	p.Contrast()
+	p.Accessible()
 }
 
 // say types a message, sends it with the Enter key and returns the answer.
@@ -85,13 +99,12 @@ func TestACustomerChatsWithTheShop(t *testing.T) {
 		name := fmt.Sprintf("%s-%d", tt.language, tt.device.Width)
 		t.Run(name, func(t *testing.T) {
 			tt.device.Language = tt.language
-			p := visit(t, tt.device)
+			s, p := open(t, tt.device)
 			if got := p.Text(".message.shop .text"); !strings.Contains(got, tt.greeting) {
 				t.Errorf("greeting: %q", got)
 			}
 			p.Screenshot(screenshots, name+"-greeting")
-			p.FitsItsWidth()
-			p.Contrast()
+			looksRight(p)
 
 			if got := say(p, tt.product); got == "" {
 				t.Error("no answer")
@@ -105,7 +118,14 @@ func TestACustomerChatsWithTheShop(t *testing.T) {
 				t.Errorf("price: %q", price)
 			}
 			p.Wait(`document.querySelector(".card img").naturalWidth > 0`)
+			if reasons, cards := p.Count(".card .reason"), p.Count(".card"); reasons != cards {
+				t.Errorf("%d of %d products have a reason", reasons, cards)
+			}
+			if rel := browsertest.Eval[string](p, `document.querySelector(".card a").rel`); rel != "noopener" {
+				t.Errorf("a product's link is rel=%q", rel)
+			}
 			p.Screenshot(screenshots, name+"-products")
+			looksRight(p)
 
 			if got := say(p, tt.information); !regexp.MustCompile(tt.terms).MatchString(got) {
 				t.Errorf("answer about delivery: %q", got)
@@ -116,9 +136,27 @@ func TestACustomerChatsWithTheShop(t *testing.T) {
 			}
 			p.Screenshot(screenshots, name+"-information")
 			p.Focused("#message")
-			p.FitsItsWidth()
-			p.Contrast()
+			looksRight(p)
+
+			p.Go(s.URL)
+			p.Wait(`document.querySelectorAll(".message.shop .text").length === 2`)
+			if p.Count(".message.user") != 2 || p.Count(".card") != len(names) {
+				t.Error("loaded again, the page shows another conversation")
+			}
 			p.NoErrors()
+
+			p.Offline(true)
+			p.Wait(`!navigator.onLine`)
+			p.Insert(tt.information)
+			p.Press("Enter")
+			p.Wait(`document.querySelector(".notice")`)
+			p.Screenshot(screenshots, name+"-offline")
+			looksRight(p)
+			p.Offline(false)
+			answered(p, 3)
+			if got := p.Text(answer + " .text"); !regexp.MustCompile(tt.terms).MatchString(got) {
+				t.Errorf("answer after the connection was lost: %q", got)
+			}
 		})
 	}
 }
