@@ -150,4 +150,3 @@ func TestASiteThatIsNotNamedCannotShowTheChat(t *testing.T) {
 	browsertest.Eval[any](p, `innaturalChat.close()`) // the button is still there
 	p.Wait(closed)
 }
-
