@@ -181,10 +181,10 @@ func baseURL(p *policy.Policy, addr string) string {
 	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
-// firstPath is a path that anybody can ask for, rather not the page at the root.
+// firstPath is a path that anybody can ask for, rather not the page at the root or a file of it.
 func firstPath(p *policy.Policy) string {
 	for _, r := range p.Routes {
-		if (r.Method == "GET" || r.Method == "*") && r.Audience != "admin" && r.Path != "/" && !strings.ContainsAny(r.Path, ":*") {
+		if (r.Method == "GET" || r.Method == "*") && r.Audience != "admin" && r.Path != "/" && !strings.ContainsAny(r.Path, ":*.") {
 			return r.Path
 		}
 	}

@@ -79,6 +79,7 @@ const ARABIC = /\p{Script=Arabic}/u;
 
 // write makes a text what a node says.
 function write(node, text) {
+  text = text.replace(/(\d) (?=[€%$£])/g, "$1\u00a0"); // no line ends between a number and its sign
   const parts = ARABIC.test(text) ? text.split(FOREIGN) : [text]; // every second part is a run
   node.replaceChildren(...parts.map((part, i) => (i % 2 ? h("bdi", { dir: "ltr" }, part) : part)));
   return node;
