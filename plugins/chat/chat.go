@@ -17,6 +17,7 @@ import (
 	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
 	"github.com/innatural/chatbot/plugins/chat/internal/desk"
 	"github.com/innatural/chatbot/plugins/chat/internal/responder"
+	"github.com/innatural/chatbot/plugins/chat/internal/store"
 	"github.com/innatural/chatbot/plugins/internal/session"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 )
@@ -76,6 +77,7 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 		return framework.Check{Status: "disabled", Fields: map[string]any{"latencyMs": 0}}
 	})
 	h.OnStop(func(context.Context) error {
+		c.flights.running.Wait()
 		c.removeGauge()
 		return nil
 	})
@@ -101,6 +103,8 @@ type chat struct {
 	talks       *conversation.Talks
 	desk        *desk.Desk
 	active      *session.Store[struct{}]
+	answers     store.Store
+	flights     flights
 	greeting    greeting
 	messages    map[string]shop.Text
 	log         *slog.Logger
@@ -112,7 +116,7 @@ func newChat(
 	o Options, catalogue *shop.Catalogue, faq *shop.FAQ, s stores, log *slog.Logger, registry *telemetry.Registry,
 ) (*chat, error) {
 	c := &chat{
-		talks: conversation.New(s.conversations, o.MaxTurns), desk: desk.New(s.tickets), active: s.active,
+		talks: conversation.New(s.conversations, o.MaxTurns), desk: desk.New(s.tickets), active: s.active, answers: s.answers,
 		log: log, metrics: newMetrics(registry),
 	}
 	if err := json.Unmarshal(greetingFile, &c.greeting); err != nil {

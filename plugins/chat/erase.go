@@ -9,11 +9,22 @@ import (
 	"github.com/innatural/chatbot/framework"
 )
 
-// erase removes what is kept of a customer: the conversation, and of its tickets the words and the link to it. An error says that
+// forgetAnswers removes answers that were kept to be given again.
+func (c *chat) forgetAnswers(ctx context.Context, keys []string) error {
+	var errs []error
+	for _, key := range keys {
+		errs = append(errs, c.answers.Delete(ctx, key))
+	}
+	return errors.Join(errs...)
+}
+
+// erase removes what is kept of a customer: the conversation, the answers that would be given again, and of the tickets the words and the link to it. An error says that
 // something may be left.
 func (c *chat) erase(ctx context.Context, id string) error {
 	ctx = context.WithoutCancel(ctx) // half of it is worse than none
-	if err := errors.Join(c.talks.Delete(ctx, id), c.desk.Erase(ctx, id)); err != nil {
+	before, err := c.talks.Read(ctx, id)
+	err = errors.Join(err, c.talks.Delete(ctx, id), c.forgetAnswers(ctx, before.Answers), c.desk.Erase(ctx, id))
+	if err != nil {
 		c.notKept(ctx, "conversations", err)
 		return &framework.Error{
 			Status: http.StatusServiceUnavailable, Code: "not_erased", RetryAfter: 5 * time.Second,

@@ -69,7 +69,7 @@ func buttonsOf(a responder.Answer) buttons {
 
 // chat answers a message as JSON.
 func (c *chat) chat(ctx context.Context, req *framework.Request) (*framework.Response, error) {
-	r, err := readChat(req)
+	r, err := readChat(req, "chat")
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,7 @@ type completionRequest struct {
 	MaxTokens           *int            `json:"max_tokens"`
 	MaxCompletionTokens *int            `json:"max_completion_tokens"`
 	N                   *int            `json:"n"`
+	User                string          `json:"user"`
 	Stop                lenient.Strings `json:"stop"`
 }
 
@@ -144,6 +145,11 @@ func readCompletion(req *framework.Request) (*completionRequest, *turnRequest, e
 	}
 	if len(w) > 0 {
 		return nil, nil, framework.BadRequest(w[0].Field+" "+w[0].Message, w...)
+	}
+	var err error
+	t.Repeatable, err = readRepeatable(req, "chat.completions", req.Header("Authorization"), req.Client().String(), r.User)
+	if err != nil {
+		return nil, nil, err
 	}
 	return &r, t, nil
 }

@@ -71,7 +71,16 @@ func (c *chat) remember(ctx context.Context, t *turn, next func(context.Context)
 	kept := conversation.Turn{
 		At: t.began.UTC(), Message: t.Message, Language: t.reply.Language, Intent: t.reply.Intent.Name, InputTokens: t.Tokens,
 	}
-	c.keep(ctx, t, t.talk.Ask(ctx, kept))
+	answer := ""
+	if t.Repeatable != nil {
+		answer = t.Repeatable.key
+		if all := t.before.Answers; len(all) >= conversation.MaxAnswers {
+			if err := c.forgetAnswers(ctx, all[:1]); err != nil { // nobody would know of it later
+				c.notKept(ctx, "answers", err)
+			}
+		}
+	}
+	c.keep(ctx, t, t.talk.Ask(ctx, kept, answer))
 	err := next(ctx)
 	if t.sent.Len() == 0 {
 		return err

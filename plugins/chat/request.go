@@ -32,7 +32,7 @@ type chatRequest struct {
 }
 
 // readChat decodes and checks a message before any work is done for it.
-func readChat(req *framework.Request) (*turnRequest, error) {
+func readChat(req *framework.Request, handler string) (*turnRequest, error) {
 	var r chatRequest
 	if err := decode(req, &r); err != nil {
 		return nil, err
@@ -51,8 +51,12 @@ func readChat(req *framework.Request) (*turnRequest, error) {
 	if len(w) > 0 {
 		return nil, framework.BadRequest("the message is not valid", w...)
 	}
+	repeatable, err := readRepeatable(req, handler, r.SessionID)
+	if err != nil {
+		return nil, err
+	}
 	return &turnRequest{
-		ID: req.ID(), Message: r.Message, Language: r.Language, Profile: r.UserProfile, SessionID: r.SessionID,
+		ID: req.ID(), Repeatable: repeatable, Message: r.Message, Language: r.Language, Profile: r.UserProfile, SessionID: r.SessionID,
 		Tokens: tokens(r.Message),
 	}, nil
 }

@@ -55,7 +55,7 @@ type (
 
 // stream answers a message as events.
 func (c *chat) stream(ctx context.Context, req *framework.Request) (*framework.Response, error) {
-	r, err := readChat(req)
+	r, err := readChat(req, "chat.stream")
 	if err != nil {
 		return nil, err
 	}

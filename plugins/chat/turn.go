@@ -25,7 +25,8 @@ type turnRequest struct {
 	MaxTokens *int     // most tokens of the answer; nil is no limit
 	Stop      []string // the answer ends before the first of these
 
-	Admitted func() error // called before the answer is made, once nothing is in its way; or nil
+	Repeatable *repeatable  // nil when it is to be answered anew each time
+	Admitted   func() error // called before the answer is made, once nothing is in its way; or nil
 }
 
 // utterance is what one side said in a conversation that the client holds.
@@ -80,6 +81,7 @@ type stage func(c *chat, ctx context.Context, t *turn, next func(context.Context
 
 // way is the way of a turn, in this order, for every protocol.
 var way = []stage{
+	(*chat).attach,   // answers what was asked before as it was
 	(*chat).measure,  // counts and times what the rest did
 	(*chat).converse, // locks the conversation and reads what was said before
 	(*chat).respond,  // makes the local answer and holds it ready

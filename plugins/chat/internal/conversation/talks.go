@@ -3,6 +3,7 @@ package conversation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/innatural/chatbot/plugins/chat/internal/store"
@@ -10,6 +11,9 @@ import (
 
 // busyAfter is how long a message waits for the answer to the one before it.
 const busyAfter = 2 * time.Second
+
+// MaxAnswers is how many keys of answers a conversation holds; the oldest go.
+const MaxAnswers = 20
 
 // Talks keeps conversations by the ids of their sessions. It may be used concurrently.
 type Talks struct {
@@ -61,9 +65,12 @@ type Talk struct {
 	asked    Conversation // before the turn
 }
 
-// Ask keeps the message of a turn, before its answer is made.
-func (t *Talk) Ask(ctx context.Context, turn Turn) error {
+// Ask keeps the message of a turn, before its answer is made, and the key under which the answer is kept elsewhere, if it is.
+func (t *Talk) Ask(ctx context.Context, turn Turn, answer string) error {
 	t.asked = t.Conversation
+	if answer != "" {
+		t.asked.Answers = append(slices.Clone(t.asked.Answers[max(0, len(t.asked.Answers)-MaxAnswers+1):]), answer)
+	}
 	return t.keep(ctx, t.asked.append(turn, t.maxTurns))
 }
 
