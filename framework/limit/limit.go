@@ -74,8 +74,12 @@ type Decision struct {
 
 // Allow decides on a request of a client, and counts it when it admits it. It does not allocate, save while the table of
 // clients grows.
-func (l *Limiter) Allow(client netip.Addr) Decision {
-	hash := l.hash(client)
+func (l *Limiter) Allow(client netip.Addr) Decision { return l.allow(l.hash(client)) }
+
+// AllowName is Allow for a client that is known by a name.
+func (l *Limiter) AllowName(client string) Decision { return l.allow(max(1, maphash.String(l.seed, client))) }
+
+func (l *Limiter) allow(hash uint64) Decision {
 	s := &l.shards[hash%shards]
 	burst := l.interval * int64(l.requests)
 	s.mu.Lock()

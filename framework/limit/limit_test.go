@@ -51,6 +51,13 @@ func TestQuotaIsSpentAndComesBackEvenly(t *testing.T) {
 	})
 }
 
+func TestClientsByName(t *testing.T) {
+	l := limit.New(1, time.Minute)
+	if !l.AllowName("a").OK || l.AllowName("a").OK || !l.AllowName("b").OK {
+		t.Error("each name has its own quota")
+	}
+}
+
 func TestFields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := limit.New(100, 90*time.Second)

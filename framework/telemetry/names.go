@@ -123,6 +123,33 @@ const (
 	ChatFeedback     = "chat_feedback_total" // rating
 	ChatFeedbackHelp = "Ratings given by customers."
 
+	ChatOverhead     = "chat_overhead_seconds"
+	ChatOverheadHelp = "Time of an answer of a model that was spent here, neither at an upstream nor waiting for one."
+
+	ChatQueueWait     = "chat_queue_wait_seconds"
+	ChatQueueWaitHelp = "Time that a message waited for its turn at a model."
+
+	ChatContradictions     = "chat_contradictions_total" // kind
+	ChatContradictionsHelp = "Sentences of a model that catalogue and FAQ do not bear out."
+
+	ChatCost     = "chat_cost_total" // upstream
+	ChatCostHelp = "Cost of the tokens that upstreams counted, at the prices of the policy."
+
+	// Models, by OpenTelemetry's conventions for generative AI.
+
+	// gen_ai_operation_name, gen_ai_provider_name, gen_ai_request_model, upstream, and gen_ai_token_type or error_type
+	GenAITokenUsage     = "gen_ai_client_token_usage"
+	GenAITokenUsageHelp = "Tokens of a request to a model, as the upstream counted them."
+
+	GenAIOperationDuration     = "gen_ai_client_operation_duration_seconds"
+	GenAIOperationDurationHelp = "Time of a request to a model."
+
+	GenAIFirstChunk     = "gen_ai_client_operation_time_to_first_chunk_seconds"
+	GenAIFirstChunkHelp = "Time from a request to a model to its first token."
+
+	GenAIPerChunk     = "gen_ai_client_operation_time_per_output_chunk_seconds"
+	GenAIPerChunkHelp = "Mean time between two pieces of a model's answer."
+
 	// Shop.
 
 	AnalyticsEvents     = "analytics_events_total" // event
@@ -183,6 +210,13 @@ const (
 	LabelService   = "service"
 	LabelUpstream  = "upstream"
 	LabelTarget    = "target"
+	LabelKind      = "kind"
+	LabelErrorType = "error_type"
+
+	LabelGenAIOperation = "gen_ai_operation_name"
+	LabelGenAIProvider  = "gen_ai_provider_name"
+	LabelGenAIModel     = "gen_ai_request_model"
+	LabelGenAITokenType = "gen_ai_token_type"
 )
 
 // Label values that several places must agree on.
@@ -207,4 +241,14 @@ func ChatBuckets() []float64 {
 // FirstTokenBuckets are the classic buckets of the time to an answer's first piece, in seconds, from the same conventions.
 func FirstTokenBuckets() []float64 {
 	return []float64{.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 15, 20, 30, 45, 60}
+}
+
+// PerTokenBuckets are the classic buckets of the time between two pieces of an answer, in seconds, from the same conventions.
+func PerTokenBuckets() []float64 {
+	return []float64{.01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5}
+}
+
+// TokenBuckets are the classic buckets of a number of tokens, powers of four, from the same conventions.
+func TokenBuckets() []float64 {
+	return []float64{1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864}
 }

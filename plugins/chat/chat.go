@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/innatural/chatbot/framework"
@@ -16,6 +17,8 @@ import (
 	"github.com/innatural/chatbot/framework/telemetry"
 	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
 	"github.com/innatural/chatbot/plugins/chat/internal/desk"
+	"github.com/innatural/chatbot/plugins/chat/internal/grounding"
+	"github.com/innatural/chatbot/plugins/chat/internal/model"
 	"github.com/innatural/chatbot/plugins/chat/internal/responder"
 	"github.com/innatural/chatbot/plugins/chat/internal/store"
 	"github.com/innatural/chatbot/plugins/internal/session"
@@ -31,6 +34,7 @@ type Options struct {
 	MaxTurns    int             `toml:"max_turns" doc:"How many of the latest turns of each conversation are kept." check:"min=1,max=200"`
 	TicketTTL   policy.Duration `toml:"ticket_ttl" doc:"How long an after-sales ticket is kept." check:"min=1d,max=3650d"`
 	TicketBytes policy.Size     `toml:"ticket_bytes" doc:"Most bytes that all tickets hold; beyond it the oldest go." check:"min=1MiB,max=64GiB"`
+	Model       model.Options   `toml:"model" doc:"The model that answers what the embedded answers do not answer best."`
 }
 
 // Plugin returns the plugin. It needs plugins that provide the catalogue and the FAQ.
@@ -52,7 +56,7 @@ func Plugin() framework.Plugin {
 		},
 	}, Options{
 		Store: inMemory, MaxBytes: 64 << 20, TTL: policy.Duration(24 * time.Hour), MaxTurns: 20,
-		TicketTTL: policy.Duration(90 * 24 * time.Hour), TicketBytes: 64 << 20,
+		TicketTTL: policy.Duration(90 * 24 * time.Hour), TicketBytes: 64 << 20, Model: model.Defaults(),
 	}, build)
 }
 
@@ -69,13 +73,15 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newChat(o, catalogue, faq, s, h.Log, h.Metrics)
+	m, err := openModels(h, o.Model)
 	if err != nil {
 		return nil, err
 	}
-	h.AddCheck("model", func(context.Context) framework.Check { // answers come from catalogue and FAQ alone
-		return framework.Check{Status: "disabled", Fields: map[string]any{"latencyMs": 0}}
-	})
+	o.Model.Timeout = policy.Duration(timeout(h, o.Model))
+	c, err := newChat(o, catalogue, faq, s, m, h.Log, h.Metrics)
+	if err != nil {
+		return nil, err
+	}
 	h.OnStop(func(context.Context) error {
 		c.flights.running.Wait()
 		c.removeGauge()
@@ -105,6 +111,9 @@ type chat struct {
 	active      *session.Store[struct{}]
 	answers     store.Store
 	flights     flights
+	upstreams   *models
+	options     model.Options
+	shop        *grounding.Shop // nil without a model
 	greeting    greeting
 	messages    map[string]shop.Text
 	log         *slog.Logger
@@ -113,11 +122,14 @@ type chat struct {
 }
 
 func newChat(
-	o Options, catalogue *shop.Catalogue, faq *shop.FAQ, s stores, log *slog.Logger, registry *telemetry.Registry,
+	o Options, catalogue *shop.Catalogue, faq *shop.FAQ, s stores, m *models, log *slog.Logger, registry *telemetry.Registry,
 ) (*chat, error) {
 	c := &chat{
 		talks: conversation.New(s.conversations, o.MaxTurns), desk: desk.New(s.tickets), active: s.active, answers: s.answers,
-		log: log, metrics: newMetrics(registry),
+		upstreams: m, options: o.Model, log: log, metrics: newMetrics(registry),
+	}
+	if m.Model != nil {
+		c.shop = grounding.NewShop(catalogue, faq)
 	}
 	if err := json.Unmarshal(greetingFile, &c.greeting); err != nil {
 		return nil, fmt.Errorf("read greeting.json: %w", err)
@@ -160,6 +172,17 @@ type metrics struct {
 	tokens      *telemetry.Counter
 	clientGone  *telemetry.Counter
 	storeErrors *telemetry.Counter
+
+	degraded       *telemetry.Counter
+	contradictions *telemetry.Counter
+	overhead       *telemetry.Histogram
+}
+
+// count counts tokens.
+func (m *metrics) count(u model.Usage) {
+	estimated := strconv.FormatBool(u.Estimated)
+	m.tokens.With("input", estimated).Add(float64(u.Input))
+	m.tokens.With("output", estimated).Add(float64(u.Output))
 }
 
 func newMetrics(r *telemetry.Registry) metrics {
@@ -172,5 +195,9 @@ func newMetrics(r *telemetry.Registry) metrics {
 		tokens:      r.Counter(telemetry.ChatTokens, telemetry.ChatTokensHelp, telemetry.LabelType, telemetry.LabelEstimated),
 		storeErrors: r.Counter(telemetry.ChatStoreErrors, telemetry.ChatStoreErrorsHelp, telemetry.LabelStore),
 		clientGone:  r.Counter(telemetry.ChatClientGone, telemetry.ChatClientGoneHelp, telemetry.LabelPhase),
+
+		degraded:       r.Counter(telemetry.ChatDegraded, telemetry.ChatDegradedHelp, telemetry.LabelReason),
+		contradictions: r.Counter(telemetry.ChatContradictions, telemetry.ChatContradictionsHelp, telemetry.LabelKind),
+		overhead:       r.Histogram(telemetry.ChatOverhead, telemetry.ChatOverheadHelp, telemetry.FirstTokenBuckets()),
 	}
 }

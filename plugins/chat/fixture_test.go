@@ -73,7 +73,12 @@ func newBot(t testing.TB, change ...func(*Options)) *bot {
 		answers:       store.NewMemory(store.Limits{TTL: answersTTL, MaxBytes: answersBytes}),
 		active:        session.NewStore(activeBytes, o.TTL.D(), func(struct{}) int { return 0 }),
 	}
-	if b.chat, err = newChat(o, catalogue, faq, s, slog.New(slog.NewTextHandler(b.logs, nil)), b.metrics); err != nil {
+	m, err := newModels(o.Model, b.metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	if b.chat, err = newChat(o, catalogue, faq, s, m, slog.New(slog.NewTextHandler(b.logs, nil)), b.metrics); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.metrics.Err(); err != nil {

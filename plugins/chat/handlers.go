@@ -23,6 +23,8 @@ type answerBody struct {
 	SessionID    string           `json:"sessionId"`
 	Source       string           `json:"source"`
 	Degraded     bool             `json:"degraded"`
+	Reason       string           `json:"degradedReason,omitempty"`
+	Flagged      []string         `json:"flagged,omitempty"` // what of the answer is not borne out: "price", "product"
 	Intent       responder.Intent `json:"intent"`
 	Topic        string           `json:"topic"`
 	Products     []shop.Card      `json:"products"`
@@ -73,13 +75,14 @@ func (c *chat) chat(ctx context.Context, req *framework.Request) (*framework.Res
 	if err != nil {
 		return nil, err
 	}
+	r.Whole = true
 	a, err := c.answer(ctx, r, whole)
 	if err != nil {
 		return nil, err
 	}
 	return private(answerBody{
 		Success: true, Response: a.Text, Message: a.Text, Language: a.Language, SessionID: r.SessionID, Source: a.Source,
-		Degraded: a.Degraded, Intent: a.Intent, Topic: a.Topic, Products: a.Products, Ticket: ticketOf(a),
+		Degraded: a.Degraded, Reason: a.Reason, Flagged: a.Flagged, Intent: a.Intent, Topic: a.Topic, Products: a.Products, Ticket: ticketOf(a),
 		Suggestions: a.Suggestions, Usage: a.Usage,
 		FinishReason: a.FinishReason, RequestID: r.ID, Timestamp: time.Now().UTC().Format(time.RFC3339), buttons: buttonsOf(a.Answer),
 	})

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/plugins/chat/internal/grounding"
+	"github.com/innatural/chatbot/plugins/chat/internal/model"
 	"github.com/innatural/chatbot/plugins/chat/internal/responder"
 	"github.com/innatural/chatbot/plugins/internal/lenient"
 	"github.com/innatural/chatbot/plugins/internal/shop"
@@ -18,7 +20,7 @@ import (
 
 // The model that the façade serves. Clients may ask for any name: they get this one.
 const (
-	model        = "innatural"
+	modelName    = "innatural"
 	modelCreated = 1767225600 // 2026-01-01
 )
 
@@ -108,6 +110,8 @@ type extension struct {
 	Suggestions []string         `json:"suggestions"`
 	Source      string           `json:"source"`
 	Degraded    bool             `json:"degraded"`
+	Reason      string           `json:"degradedReason,omitempty"`
+	Flagged     []string         `json:"flagged,omitempty"`
 	Estimated   bool             `json:"estimated"` // whether usage is
 }
 
@@ -134,7 +138,7 @@ func readCompletion(req *framework.Request) (*completionRequest, *turnRequest, e
 	if len(r.Stop) > maxStops {
 		w.add("stop", "must have at most %d entries", maxStops)
 	}
-	t := r.turn(req.ID())
+	t := r.turn(req)
 	if len(r.Messages) > 0 && t == nil {
 		w.add("messages", "must hold a message of the user with a text")
 	}
@@ -158,17 +162,20 @@ func tooLong(s string) bool { return utf8.RuneCountInString(s) > maxMessage }
 
 // turn returns the customer's last message, with what was said before it. Other roles than the two of a conversation would
 // speak for the shop, and are not read.
-func (r *completionRequest) turn(id string) *turnRequest {
-	t := &turnRequest{ID: id, MaxTokens: cmp.Or(r.MaxCompletionTokens, r.MaxTokens), Stop: r.Stop}
+func (r *completionRequest) turn(req *framework.Request) *turnRequest {
+	t := &turnRequest{
+		ID: req.ID(), Client: req.Client(), MaxTokens: cmp.Or(r.MaxCompletionTokens, r.MaxTokens), Stop: r.Stop, Whole: !r.Stream,
+		Program: true,
+	}
 	for _, m := range r.Messages {
-		t.Tokens += tokens(string(m.Content))
+		t.Tokens += model.Tokens(string(m.Content))
 		if s := strings.TrimSpace(string(m.Content)); s != "" && (m.Role == "user" || m.Role == "assistant") {
-			t.History = append(t.History, utterance{m.Role == "user", s})
+			t.History = append(t.History, grounding.Utterance{ByCustomer: m.Role == "user", Text: s})
 		}
 	}
 	for i, u := range slices.Backward(t.History) {
-		if u.byCustomer {
-			t.Message, t.History = u.text, t.History[:i]
+		if u.ByCustomer {
+			t.Message, t.History = u.Text, t.History[:i]
 			return t
 		}
 	}
@@ -181,7 +188,7 @@ func (c *chat) completions(ctx context.Context, req *framework.Request) (*framew
 	if err != nil {
 		return nil, err
 	}
-	base := completion{ID: "chatcmpl-" + req.ID(), Created: time.Now().Unix(), Model: model}
+	base := completion{ID: "chatcmpl-" + req.ID(), Created: time.Now().Unix(), Model: modelName}
 	if !r.Stream {
 		a, err := c.answer(ctx, t, whole)
 		if err != nil {
@@ -194,17 +201,19 @@ func (c *chat) completions(ctx context.Context, req *framework.Request) (*framew
 	}
 	base.Object = "chat.completion.chunk"
 	resp := framework.EventStream(func(ctx context.Context, w *framework.Stream) error {
-		chunks := chunkWriter{w, base}
+		chunks := chunkWriter{&pinged{w: w}, base}
 		begun := false
 		a, err := c.answer(ctx, t, func(_, piece string) error {
 			if !begun {
 				begun = true
+				chunks.start(pingSpeaking)
 				if err := chunks.send(message{Role: "assistant"}, nil, nil); err != nil {
 					return err
 				}
 			}
 			return chunks.send(message{Content: piece}, nil, nil)
 		})
+		chunks.end()
 		if err != nil {
 			return err
 		}
@@ -222,21 +231,21 @@ func usageOf(a *reply) *completionUsage {
 func extensionOf(a *reply) *extension {
 	return &extension{
 		Cards: a.Products, Intent: a.Intent, Topic: a.Topic, Language: a.Language, Suggestions: a.Suggestions,
-		Source: a.Source, Degraded: a.Degraded, Estimated: a.Usage.Estimated,
+		Source: a.Source, Degraded: a.Degraded, Reason: a.Reason, Flagged: a.Flagged, Estimated: a.Usage.Estimated,
 	}
 }
 
 // chunkWriter writes an answer as chunks. Only the first has the role, only the last choice has a reason to finish, and
 // usage comes once, alone, and only if it was asked for: clients add it up.
 type chunkWriter struct {
-	w    *framework.Stream
+	*pinged
 	base completion
 }
 
 func (c chunkWriter) send(delta message, finish *string, ext *extension) error {
 	chunk := c.base
 	chunk.Choices, chunk.Shop = []choice{{Delta: &delta, FinishReason: finish}}, ext
-	return c.w.Event(chunk)
+	return c.event(chunk)
 }
 
 func (c chunkWriter) finish(a *reply, usage bool) error {
@@ -246,7 +255,7 @@ func (c chunkWriter) finish(a *reply, usage bool) error {
 	if usage {
 		last := c.base
 		last.Choices, last.Usage = []choice{}, usageOf(a)
-		if err := c.w.Event(last); err != nil {
+		if err := c.event(last); err != nil {
 			return err
 		}
 	}
@@ -267,6 +276,6 @@ func streamError() []byte {
 
 func (c *chat) models(context.Context, *framework.Request) (*framework.Response, error) {
 	return framework.JSON(map[string]any{"object": "list", "data": []map[string]any{
-		{"id": model, "object": "model", "created": modelCreated, "owned_by": model},
+		{"id": modelName, "object": "model", "created": modelCreated, "owned_by": modelName},
 	}})
 }

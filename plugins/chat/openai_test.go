@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/plugins/chat/internal/model"
 )
 
 func TestCompletion(t *testing.T) {
@@ -59,8 +60,8 @@ func TestCompletionIsShortened(t *testing.T) {
 		extra, finish string
 		fits          func(string) bool
 	}{
-		{`"max_tokens": 5`, "length", func(s string) bool { return tokens(s) <= 5 && s != "" }},
-		{`"max_completion_tokens": 7, "max_tokens": 5000`, "length", func(s string) bool { return tokens(s) <= 7 }},
+		{`"max_tokens": 5`, "length", func(s string) bool { return model.Tokens(s) <= 5 && s != "" }},
+		{`"max_completion_tokens": 7, "max_tokens": 5000`, "length", func(s string) bool { return model.Tokens(s) <= 7 }},
 		{`"max_tokens": 5000`, "stop", func(s string) bool { return len(s) > 30 }},
 		{`"stop": "à"`, "stop", func(s string) bool { return !strings.Contains(s, "à") }},
 		{`"stop": ["zzz", "jours"]`, "stop", func(s string) bool { return !strings.Contains(s, "jours") }},

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"time"
-	"unicode/utf8"
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
@@ -157,6 +156,3 @@ func question(c conversation.Conversation, r *turnRequest) responder.Turn {
 func languageOf(c conversation.Conversation, r *turnRequest) string {
 	return cmp.Or(r.Language, r.Profile.Language, c.Asked, text.Detect(r.Message), c.Last, text.French)
 }
-
-// tokens estimates how many tokens a text is to a model: about one for four characters.
-func tokens(s string) int { return (utf8.RuneCountInString(s) + 3) / 4 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
+	"github.com/innatural/chatbot/plugins/chat/internal/model"
 	"github.com/innatural/chatbot/plugins/internal/session"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 	"github.com/innatural/chatbot/plugins/internal/text"
@@ -57,7 +58,7 @@ func readChat(req *framework.Request, handler string) (*turnRequest, error) {
 	}
 	return &turnRequest{
 		ID: req.ID(), Repeatable: repeatable, Message: r.Message, Language: r.Language, Profile: r.UserProfile, SessionID: r.SessionID,
-		Tokens: tokens(r.Message),
+		Client: req.Client(), Tokens: model.Tokens(r.Message),
 	}, nil
 }
 

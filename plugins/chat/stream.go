@@ -34,6 +34,8 @@ type (
 		SessionID    string           `json:"sessionId"`
 		Source       string           `json:"source"`
 		Degraded     bool             `json:"degraded"`
+		Reason       string           `json:"degradedReason,omitempty"`
+		Flagged      []string         `json:"flagged,omitempty"`
 		Intent       responder.Intent `json:"intent"`
 		Topic        string           `json:"topic"`
 		Products     []shop.Card      `json:"products"`
@@ -61,10 +63,18 @@ func (c *chat) stream(ctx context.Context, req *framework.Request) (*framework.R
 	}
 	language := languageOf(c.recall(ctx, r.SessionID), r)
 	resp := framework.EventStream(func(ctx context.Context, w *framework.Stream) error {
-		r.Admitted = func() error { return w.Event(connectedEvent{"connected", r.SessionID, r.ID}) }
+		p := &pinged{w: w}
+		r.Admitted = func() error {
+			if err := w.Event(connectedEvent{"connected", r.SessionID, r.ID}); err != nil {
+				return err
+			}
+			p.start(pingWaiting)
+			return nil
+		}
 		a, err := c.answer(ctx, r, func(language, piece string) error {
-			return w.Event(contentEvent{Success: true, Content: piece, Language: language})
+			return p.event(contentEvent{Success: true, Content: piece, Language: language})
 		})
+		p.end()
 		if err != nil {
 			return err
 		}
@@ -83,7 +93,7 @@ func writeLast(w *framework.Stream, r *turnRequest, a *reply) error {
 	}
 	return w.Event(lastEvent{
 		contentEvent: contentEvent{Success: true, Done: true, Language: a.Language}, FullMessage: a.Text,
-		SessionID: r.SessionID, Source: a.Source, Degraded: a.Degraded, Intent: a.Intent, Topic: a.Topic, Products: a.Products,
+		SessionID: r.SessionID, Source: a.Source, Degraded: a.Degraded, Reason: a.Reason, Flagged: a.Flagged, Intent: a.Intent, Topic: a.Topic, Products: a.Products,
 		Ticket: ticketOf(a), Suggestions: a.Suggestions, Usage: a.Usage, FinishReason: a.FinishReason, RequestID: r.ID, buttons: buttonsOf(a.Answer),
 	})
 }
@@ -91,7 +101,10 @@ func writeLast(w *framework.Stream, r *turnRequest, a *reply) error {
 // failed returns the last event of a stream that broke off. It says nothing of the cause but its kind.
 func (c *chat) failed(err error, language string) []byte {
 	code := "internal"
+	var known *framework.Error
 	switch {
+	case errors.As(err, &known):
+		code = known.Code
 	case errors.Is(err, framework.ErrStopping):
 		code = "stopping"
 	case errors.Is(err, framework.ErrTimeout), errors.Is(err, framework.ErrStreamIdle), errors.Is(err, framework.ErrStreamMax),

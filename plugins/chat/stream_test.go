@@ -134,7 +134,7 @@ func TestStreamIsBrokenOff(t *testing.T) {
 		t.Errorf("the stream of a client that left ended with %v", err)
 	}
 	_, metrics, err := b.metrics.WriteMetrics("text/plain")
-	if err != nil || !strings.Contains(string(metrics), `chat_client_gone_total{phase="stream"} 1`) {
+	if err != nil || !strings.Contains(string(metrics), `chat_client_gone_total{phase="waiting"} 1`) {
 		t.Errorf("%v: the client that left is not counted", err)
 	}
 }

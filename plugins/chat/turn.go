@@ -3,11 +3,14 @@ package chat
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
+	"github.com/innatural/chatbot/plugins/chat/internal/grounding"
+	"github.com/innatural/chatbot/plugins/chat/internal/model"
 	"github.com/innatural/chatbot/plugins/chat/internal/responder"
 )
 
@@ -19,28 +22,25 @@ type turnRequest struct {
 	Profile  conversation.Profile // what the customer tells of themselves
 	Tokens   int                  // about how many tokens the customer sent
 
-	SessionID string      // of the conversation, when it is kept here
-	History   []utterance // of the conversation before the message, when the client holds it
+	Client    netip.Addr
+	SessionID string                // of the conversation, when it is kept here
+	History   []grounding.Utterance // of the conversation before the message, when the client holds it
 
 	MaxTokens *int     // most tokens of the answer; nil is no limit
 	Stop      []string // the answer ends before the first of these
+	Whole     bool     // the client takes the answer once it is whole
+	Program   bool     // the client is one that is told when an answer breaks off, not helped on
 
 	Repeatable *repeatable  // nil when it is to be answered anew each time
 	Admitted   func() error // called before the answer is made, once nothing is in its way; or nil
-}
-
-// utterance is what one side said in a conversation that the client holds.
-type utterance struct {
-	byCustomer bool
-	text       string
 }
 
 // said returns what the customer said last before the message, in a conversation that the client holds.
 func (r *turnRequest) said() []string {
 	var said []string
 	for _, u := range r.History {
-		if u.byCustomer {
-			said = append(said, u.text)
+		if u.ByCustomer {
+			said = append(said, u.Text)
 		}
 	}
 	return said[max(0, len(said)-maxReplayed):]
@@ -48,6 +48,18 @@ func (r *turnRequest) said() []string {
 
 // sink takes the text of an answer piece by piece, as it comes, with its language. Its error ends the turn.
 type sink func(language, piece string) error
+
+// window returns what was said before, in about the last maxTokens.
+func (t *turn) window(maxTokens int) []grounding.Utterance {
+	if t.SessionID == "" {
+		return t.History
+	}
+	var said []grounding.Utterance
+	for _, turn := range t.before.Window(len(t.before.Turns), maxTokens, model.Tokens) {
+		said = append(said, grounding.Utterance{ByCustomer: true, Text: turn.Message}, grounding.Utterance{Text: turn.Answer})
+	}
+	return said
+}
 
 // whole is the sink of those who take an answer once it is whole.
 func whole(string, string) error { return nil }
@@ -61,7 +73,11 @@ type turn struct {
 	before conversation.Conversation // what was said before
 	reply  reply                     // the local answer held ready, then the one that was given
 	sent   strings.Builder           // what the sink took
-	erased bool                      // the conversation, while it was being answered in
+
+	language string        // to answer in
+	prompt   model.Request // of a model
+	spent    model.Usage   // at a model
+	erased   bool          // the conversation, while it was being answered in
 }
 
 // reply is an answer and how it came about.
@@ -69,12 +85,17 @@ type reply struct {
 	responder.Answer
 	Source       string
 	Degraded     bool
+	Reason       string   // why it is degraded
+	Flagged      []string // what is wrong with it, when the policy only flags that
 	Usage        usage
 	FinishReason string
 }
 
-// embedded is the source of answers that come from the responder.
-const embedded = "embedded"
+// The sources of answers.
+const (
+	embedded  = "embedded" // the responder
+	fromModel = "model"
+)
 
 // stage is one step of a turn's way. It runs the rest of the way by next, or answers by itself.
 type stage func(c *chat, ctx context.Context, t *turn, next func(context.Context) error) error
@@ -87,7 +108,10 @@ var way = []stage{
 	(*chat).respond,  // makes the local answer and holds it ready
 	(*chat).remember, // keeps the message, and then what the rest has said
 	(*chat).consult,  // opens a ticket, or looks one up
-	(*chat).speak,    // says the answer
+	(*chat).choose,   // says the local answer, where it is the better one or the last
+	(*chat).limit,    // refuses a customer who sends many messages
+	(*chat).reserve,  // sets the tokens aside that may be spent, and settles those that were
+	(*chat).ask,      // has a model answer, and says what is borne out
 }
 
 // answer answers a message: its text goes to the sink as it comes, and the reply is returned once it is whole and kept.
@@ -111,27 +135,31 @@ func (c *chat) measure(ctx context.Context, t *turn, next func(context.Context) 
 	err := next(ctx)
 	if err != nil {
 		if errors.Is(context.Cause(ctx), framework.ErrClientGone) {
-			c.metrics.clientGone.With("stream").Inc()
+			phase := "stream"
+			if t.sent.Len() == 0 {
+				phase = "waiting"
+			}
+			c.metrics.clientGone.With(phase).Inc()
 		}
 		return err
 	}
 	c.metrics.messages.With(t.reply.Language, t.reply.Topic).Inc()
-	c.metrics.tokens.With("input", "true").Add(float64(t.reply.Usage.InputTokens))
-	c.metrics.tokens.With("output", "true").Add(float64(t.reply.Usage.OutputTokens))
 	c.metrics.durations.With(t.reply.Source).Observe(time.Since(t.began).Seconds())
 	return nil
 }
 
 // respond makes the local answer.
 func (c *chat) respond(ctx context.Context, t *turn, next func(context.Context) error) error {
-	t.reply = reply{Answer: c.responder.Answer(question(t.before, t.turnRequest)), Source: embedded, FinishReason: "stop"}
+	q := question(t.before, t.turnRequest)
+	t.language = q.Language
+	t.reply = reply{Answer: c.responder.Answer(q), Source: embedded, FinishReason: "stop"}
 	return next(ctx)
 }
 
-// speak says the local answer.
-func (c *chat) speak(ctx context.Context, t *turn, _ func(context.Context) error) error {
-	t.reply.Text, t.reply.FinishReason = t.shorten(t.reply.Text)
-	for _, piece := range pieces(t.reply.Text) {
+// speak says the local answer, after what was said already.
+func (c *chat) speak(ctx context.Context, t *turn) error {
+	text, finish := t.shorten(t.reply.Text)
+	for _, piece := range pieces(text) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -139,7 +167,11 @@ func (c *chat) speak(ctx context.Context, t *turn, _ func(context.Context) error
 			return err
 		}
 	}
-	t.reply.Usage = usage{t.Tokens, tokens(t.reply.Text), true}
+	t.reply.Text, t.reply.FinishReason = t.sent.String(), finish
+	t.reply.Usage = usage{t.Tokens, model.Tokens(t.reply.Text), true}
+	if t.spent == (model.Usage{}) {
+		c.metrics.count(model.Usage{Input: t.Tokens, Output: t.reply.Usage.OutputTokens, Estimated: true})
+	}
 	return nil
 }
 
@@ -163,10 +195,11 @@ func (r *turnRequest) shorten(s string) (short, finish string) {
 			s = before
 		}
 	}
-	if r.MaxTokens == nil || tokens(s) <= *r.MaxTokens {
+	if r.MaxTokens == nil || model.Tokens(s) <= *r.MaxTokens {
 		return s, "stop"
 	}
-	s = string([]rune(s)[:*r.MaxTokens*4])
+	const bytesPerToken = 4
+	s = strings.ToValidUTF8(s[:*r.MaxTokens*bytesPerToken], "")
 	if at := strings.LastIndexByte(s, ' '); at > 0 {
 		s = s[:at]
 	}

@@ -1,0 +1,93 @@
+package model
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+)
+
+// Limits of what an upstream may send.
+const (
+	maxLine   = 256 << 10 // bytes of one line
+	maxEvent  = 1 << 20   // bytes of one event
+	maxStream = 64 << 20  // bytes of one answer
+)
+
+var (
+	errLine   = errors.New("a line of the stream is too long")
+	errEvent  = errors.New("an event of the stream is too long")
+	errStream = errors.New("the stream is too long")
+)
+
+// eventReader reads server-sent events (HTML Standard, section 9.2), of which it returns the data. What has no data is passed over.
+type eventReader struct {
+	lines *bufio.Reader
+	left  int
+	data  []byte
+	begun bool
+	cr    bool // the last line ended with a carriage return, which a line feed may follow
+}
+
+func newEventReader(r io.Reader) *eventReader {
+	return &eventReader{lines: bufio.NewReaderSize(r, 4<<10), left: maxStream}
+}
+
+// next returns the data of the next event, until the next call, or io.EOF after the last that is whole.
+func (r *eventReader) next() ([]byte, error) {
+	r.data = r.data[:0]
+	has := false
+	for {
+		line, err := r.line()
+		if err != nil {
+			return nil, err // an event that has no blank line is not whole
+		}
+		if len(line) == 0 {
+			if has {
+				return r.data, nil
+			}
+			continue
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if string(name) != "data" {
+			continue
+		}
+		if has {
+			r.data = append(r.data, '\n')
+		}
+		has = true
+		r.data = append(r.data, bytes.TrimPrefix(value, []byte(" "))...)
+		if len(r.data) > maxEvent {
+			return nil, errEvent
+		}
+	}
+}
+
+// line returns the next line without its end, which is a line feed, a carriage return or both.
+func (r *eventReader) line() ([]byte, error) {
+	var line []byte
+	for {
+		c, err := r.lines.ReadByte()
+		if err != nil {
+			return nil, err
+		}
+		if r.left--; r.left < 0 {
+			return nil, errStream
+		}
+		after := r.cr
+		r.cr = c == '\r'
+		switch {
+		case c == '\n' && after: // the second half of a line's end
+			continue
+		case c == '\n', c == '\r':
+			if !r.begun {
+				r.begun = true
+				line = bytes.TrimPrefix(line, []byte("\ufeff"))
+			}
+			return line, nil
+		}
+		if line = append(line, c); len(line) > maxLine {
+			return nil, errLine
+		}
+	}
+}
