@@ -102,7 +102,8 @@ func (s *session) root() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(s.flagError)
 	root.AddCommand(
-		s.serve(), s.check(), s.explain(), s.test(), s.format(), s.schema(), s.create(), s.plugins(), s.cache(), s.healthcheck(),
+		s.serve(), s.check(), s.explain(), s.test(), s.format(), s.schema(), s.create(), s.plugins(), s.cache(),
+		s.conversation(), s.healthcheck(),
 		&cobra.Command{
 			Use: "version", Short: "Print the version", Args: s.args(0, 0),
 			RunE: func(*cobra.Command, []string) error { return s.printf("%s %s\n", s.Name, s.Version) },

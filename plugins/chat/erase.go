@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
+	"github.com/innatural/chatbot/plugins/chat/internal/desk"
+	"github.com/innatural/chatbot/plugins/internal/session"
 )
 
 // forgetAnswers removes answers that were kept to be given again.
@@ -33,4 +36,46 @@ func (c *chat) erase(ctx context.Context, id string) error {
 	}
 	c.active.Delete(id)
 	return nil
+}
+
+// eraseFor erases a customer's data for the shop's operator.
+func (c *chat) eraseFor(ctx context.Context, req *framework.Request) (*framework.Response, error) {
+	var r struct {
+		SessionID string `json:"sessionId"`
+	}
+	if err := decode(req, &r); err != nil {
+		return nil, err
+	}
+	if wrong := session.CheckID(nil, r.SessionID); len(wrong) > 0 {
+		return nil, framework.BadRequest("the request is not valid", wrong...)
+	}
+	if err := c.erase(ctx, r.SessionID); err != nil {
+		return nil, err
+	}
+	c.log.InfoContext(ctx, "A customer's data was erased", "client", req.Client().String())
+	return private(map[string]any{"success": true})
+}
+
+// export answers with all that is kept of a customer, for the shop's operator.
+func (c *chat) export(ctx context.Context, req *framework.Request) (*framework.Response, error) {
+	id := req.Query("sessionId")
+	if wrong := session.CheckID(nil, id); len(wrong) > 0 {
+		return nil, framework.BadRequest("the query is not valid", wrong...)
+	}
+	kept, err := c.talks.Read(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	tickets, err := c.desk.List(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	c.log.InfoContext(ctx, "A customer's data was exported", "client", req.Client().String())
+	return private(struct {
+		Success      bool                      `json:"success"`
+		SessionID    string                    `json:"sessionId"`
+		Conversation conversation.Conversation `json:"conversation"`
+		Tickets      []*desk.Ticket            `json:"tickets"`
+		Timestamp    string                    `json:"timestamp"`
+	}{true, id, kept, tickets, time.Now().UTC().Format(time.RFC3339)})
 }
