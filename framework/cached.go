@@ -142,6 +142,7 @@ func (x *exchange) cached() (*Response, error) {
 	c.read(&k, string(x.http.Host()), x.path, x.query, fields)
 	key := k.String()
 	conditions := x.conditions()
+	conditions.Looked = x.looked
 	if hit, ok := x.app().responses.Hit(key, &c.rule, &conditions); ok {
 		return x.stored(&hit), nil
 	}

@@ -38,7 +38,8 @@ type exchange struct {
 	ctx    context.Context // once somebody needs it
 	about  telemetry.Request
 
-	limit           limit.Decision
+	limit           limit.Decision // without a limit until the client's was asked for
+	looked          bool           // in the shared layer, for the answer of a cached route, and found nothing
 	releaseInFlight func()
 	result          httpcache.Result // of a cached route; without a status there is none
 	stream          *streamBody
@@ -52,6 +53,9 @@ func newExchange(ctx *fasthttp.RequestCtx, g *generation) *exchange {
 	ctx.Response.Header.DisableNormalizing() // names go out as they are written here
 	h := &ctx.Request.Header
 	x := &exchange{http: ctx, route: g.fallback, start: time.Now(), method: methodOf(h.Method())}
+	if f := frontOf(ctx.Conn()); f != nil {
+		x.limit, x.looked, f.handed = f.handed.limit, f.handed.looked, handed{}
+	}
 	var fresh [32]byte
 	target, host, id := h.RequestURI(), h.Host(), requestID(h.Peek("X-Request-Id"), &fresh)
 	c := copier{buf: make([]byte, 0, len(target)+len(host)+len(id))}

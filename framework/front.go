@@ -16,7 +16,7 @@ import (
 )
 
 // The front is what a hit costs less by than any handler: between two requests of a connection it looks at the bytes that arrive, and
-// when they are requests that the memory layer can answer, writes those answers and reads on. The server's parser, Fiber and the
+// when they are requests that the cache's layers can answer, writes those answers and reads on. The server's parser, Fiber and the
 // pipeline see only what is left. What the front cannot read at a glance is left, so nothing depends on it but the cost.
 
 // frontListener puts the front before the connections of a listener.
@@ -49,6 +49,7 @@ type frontConn struct {
 	between bool      // the next byte that arrives is the first of a request
 	served  bool      // the front has answered here
 	armed   time.Time // when the front last set deadlines; zero after the server did
+	handed  handed    // of the request that comes next to the server
 	large   bool      // the answer that the server writes next does not fit into its buffer
 	held    *[writeBuffer]byte
 }
@@ -96,13 +97,8 @@ func (c *frontConn) NetConn() net.Conn { return c.Conn }
 
 // turned notes what the server does with a connection (fasthttp.Server.ConnState). It is called between reads, by who reads.
 func turned(conn net.Conn, state fasthttp.ConnState) {
-	var f *frontConn
-	switch c := conn.(type) {
-	case *frontConn:
-		f = c
-	case *frontTLSConn:
-		f = c.frontConn
-	default:
+	f := frontOf(conn)
+	if f == nil {
 		return
 	}
 	if state == fasthttp.StateHijacked || state == fasthttp.StateClosed { // somebody else reads, or nobody
@@ -111,6 +107,17 @@ func turned(conn net.Conn, state fasthttp.ConnState) {
 	if f.between = state == fasthttp.StateNew || state == fasthttp.StateIdle; !f.between {
 		f.armed = time.Time{}
 	}
+}
+
+// frontOf returns the front of a connection, or nil.
+func frontOf(conn net.Conn) *frontConn {
+	switch c := conn.(type) {
+	case *frontConn:
+		return c
+	case *frontTLSConn:
+		return c.frontConn
+	}
+	return nil
 }
 
 // Read answers what it can and reads the rest. It is called between requests only when the server has read all that came before:
@@ -148,14 +155,20 @@ func (c *frontConn) answer(p []byte) (left int, err error) {
 	a := answers.Get().(*answering) //nolint:forcetypeassert // the pool holds nothing else
 	defer answers.Put(a)
 	a.out = a.out[:0]
-	rest := p
+	rest, start := p, time.Time{}
 	for len(rest) > 0 {
-		start := time.Now()
+		start = time.Now()
 		size, ok := a.request.parse(rest)
 		if !ok {
 			break
 		}
 		body, ok := g.hit(a, c.client, start)
+		if !ok && a.missed != nil {
+			if err := c.flush(a, start); err != nil { // it does not wait for another layer
+				return 0, err
+			}
+			body, c.handed, ok = g.hitShared(a, c.client, start)
+		}
 		if !ok {
 			break
 		}
@@ -164,7 +177,7 @@ func (c *frontConn) answer(p []byte) (left int, err error) {
 		}
 		rest = rest[size:]
 	}
-	return copy(p, rest), c.flush(a)
+	return copy(p, rest), c.flush(a, start)
 }
 
 // answering is what answering takes, and one request after another reuses.
@@ -172,6 +185,7 @@ type answering struct {
 	request rawRequest
 	key     httpcache.Key
 	text    []byte // of the key
+	missed  *route // of a request for which memory has nothing
 	out     []byte // what is to be sent
 	vector  [2][]byte
 	buffers net.Buffers
@@ -194,11 +208,11 @@ func (c *frontConn) send(a *answering, body []byte, now time.Time, last bool) er
 		}
 		body = nil
 	}
+	if body == nil {
+		return c.flush(a, now)
+	}
 	if err := c.arm(now); err != nil {
 		return err
-	}
-	if body == nil {
-		return c.flush(a)
 	}
 	a.vector = [2][]byte{a.out, body}
 	a.buffers = a.vector[:]
@@ -207,9 +221,12 @@ func (c *frontConn) send(a *answering, body []byte, now time.Time, last bool) er
 	return err //nolint:wrapcheck // the server looks at what it is
 }
 
-func (c *frontConn) flush(a *answering) error {
+func (c *frontConn) flush(a *answering, now time.Time) error {
 	if len(a.out) == 0 {
 		return nil
+	}
+	if err := c.arm(now); err != nil {
+		return err
 	}
 	_, err := c.Conn.Write(a.out)
 	a.out = a.out[:0]

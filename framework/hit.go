@@ -1,6 +1,7 @@
 package framework
 
 import (
+	"bytes"
 	"iter"
 	"net/http"
 	"net/netip"
@@ -20,6 +21,7 @@ import (
 // decides what the pipeline would, and leaves every other request to it, without a trace.
 func (g *generation) hit(a *answering, client netip.Addr, start time.Time) (body []byte, ok bool) {
 	r := &a.request
+	a.missed = nil
 	i := g.policy.Find(r.method, r.path)
 	if i < 0 {
 		return nil, false
@@ -32,6 +34,7 @@ func (g *generation) hit(a *answering, client netip.Addr, start time.Time) (body
 	a.text = a.key.Append(a.text[:0])
 	ready, ok := g.app.responses.Ready(viewOf(a.text), &rt.cache.rule, &r.conditions, start)
 	if !ok {
+		a.missed = rt
 		return nil, false
 	}
 	var where limit.Decision
@@ -40,11 +43,47 @@ func (g *generation) hit(a *answering, client netip.Addr, start time.Time) (body
 			return nil, false
 		}
 	}
+	g.app.responses.CountHit()
+	return rt.hit(a, &ready, where, start), true
+}
+
+// handed is what the front has found out of a request that it leaves to the pipeline.
+type handed struct {
+	limit  limit.Decision // without a limit when nobody has asked
+	looked bool           // in the shared layer, in vain
+}
+
+// hitShared answers a request that missed the memory layer when the shared one holds a fresh answer. It leaves every other request to the
+// pipeline, with what it has found out.
+func (g *generation) hitShared(a *answering, client netip.Addr, start time.Time) (body []byte, h handed, ok bool) {
+	rt := a.missed
+	if rt.limiter != nil {
+		if h.limit = rt.limiter.Allow(client); !h.limit.OK {
+			return nil, h, false
+		}
+	}
+	if rt.inFlight != nil {
+		if !rt.inFlight.Acquire() {
+			return nil, h, false
+		}
+		defer rt.inFlight.Release()
+	}
+	var ready httpcache.Ready
+	ready, h.looked, ok = g.app.responses.Look(g.ctx, viewOf(a.text), &rt.cache.rule, &a.request.conditions,
+		func(r *httpcache.Ready) []byte { return a.head(rt, r) })
+	if !ok {
+		return nil, h, false
+	}
+	return rt.hit(a, &ready, h.limit, start), handed{}, true
+}
+
+// hit appends the head of an answer from the cache to a.out and returns the body.
+func (rt *route) hit(a *answering, ready *httpcache.Ready, where limit.Decision, start time.Time) (body []byte) {
+	r := &a.request
 	head := ready.Head()
 	if head == nil {
-		head = ready.Prepare(rt.head(&ready))
+		head = ready.Prepare(a.head(rt, ready))
 	}
-	g.app.responses.CountHit()
 	rt.answered(httpcache.Hit)
 
 	b := append(a.out, head...)
@@ -52,6 +91,9 @@ func (g *generation) hit(a *answering, client netip.Addr, start time.Time) (body
 	b = strconv.AppendInt(b, ready.Age, 10)
 	b = append(b, "\r\nCache-Status: "+cacheName+"; hit; ttl="...)
 	b = strconv.AppendInt(b, ready.TTL, 10)
+	if ready.Shared {
+		b = append(b, "; detail=shared"...)
+	}
 	if rt.limiter != nil {
 		for i := range limit.Fields {
 			var space [64]byte
@@ -71,10 +113,10 @@ func (g *generation) hit(a *answering, client netip.Addr, start time.Time) (body
 	}
 	rt.metrics.Observe(r.method, ready.Status, took, len(body))
 	slow := took > rt.policy.Slow.D()
-	if sampled := g.samples(viewOf(id), start); sampled || slow {
+	if sampled := rt.gen.samples(viewOf(id), start); sampled || slow {
 		rt.noteHit(r, string(id), ready.Status, len(body), start, took, slow, sampled)
 	}
-	return body, true
+	return body
 }
 
 // noteHit leaves the lines of a hit.
@@ -93,9 +135,11 @@ func (rt *route) noteHit(
 	x.lines(bytes, nil, took, slow, sampled)
 }
 
-// head returns the status line and the fields of an answer from the cache, as far as each sending has them alike.
-func (rt *route) head(r *httpcache.Ready) []byte {
-	b := append([]byte("HTTP/1.1 "), strconv.Itoa(r.Status)...)
+// head returns the status line and the fields of an answer from the cache, as far as each sending has them alike. It leaves a.out as it
+// is, but for the room behind it.
+func (a *answering) head(rt *route, r *httpcache.Ready) []byte {
+	b := append(a.out[len(a.out):], "HTTP/1.1 "...)
+	b = append(b, strconv.Itoa(r.Status)...)
 	b = append(append(append(b, ' '), http.StatusText(r.Status)...), "\r\n"...)
 	for _, f := range rt.fixed(r.Status, r.Header()) {
 		b = append(append(append(append(b, f.name...), ": "...), f.value...), "\r\n"...)
@@ -104,7 +148,7 @@ func (rt *route) head(r *httpcache.Ready) []byte {
 	if r.Status != http.StatusNotModified {
 		b = append(append(append(b, "Content-Length: "...), strconv.Itoa(len(r.Body))...), "\r\n"...)
 	}
-	return slices.Clip(b)
+	return bytes.Clone(b)
 }
 
 // fixed returns the fields of an answer that the cache has prepared, with those of the route. A gateway's answer gets none of our
@@ -113,7 +157,7 @@ func (rt *route) fixed(status int, stored iter.Seq2[string, string]) []field {
 	own := func(name string) bool {
 		return slices.ContainsFunc(rt.headers, func(f field) bool { return strings.EqualFold(f.name, name) })
 	}
-	var fields []field
+	fields := make([]field, 0, 12)
 	good := status < http.StatusBadRequest // a preset is for what was asked for, not for why it is not there
 	preset := good && rt.cacheControl != ""
 	said := false

@@ -1,6 +1,7 @@
 package framework
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,10 +12,28 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
+
+	"github.com/innatural/chatbot/framework/frameworktest/redistest"
 )
 
 // hitApp is an app that holds a fresh answer of about 10 KB at /cached/a.
-func hitApp(tb testing.TB) *App {
+func hitApp(tb testing.TB, more ...string) *App {
+	tb.Helper()
+	a := hitAppWithout(tb, more...)
+	var ctx fasthttp.RequestCtx
+	ctx.Request.SetRequestURI("/cached/a?language=fr")
+	ctx.Request.Header.Set("Host", "shop")
+	f := fiber.New(fiber.Config{DisableStartupMessage: true})
+	f.Use(a.Handle)
+	f.Handler()(&ctx)
+	if ctx.Response.StatusCode() != 200 {
+		tb.Fatal(string(ctx.Response.Body()))
+	}
+	return a
+}
+
+// hitAppWithout is the same app before it holds anything, with more of a policy.
+func hitAppWithout(tb testing.TB, more ...string) *App {
 	tb.Helper()
 	body := []byte(`{"products":[` + strings.Repeat(`{"id":"inn-1","name":"Huile d'argan","price":129.5},`, 200) + `null]}`)
 	hello := func(context.Context, *Request) (*Response, error) { return Bytes("application/json", body), nil }
@@ -32,7 +51,7 @@ cache_control = "short"
 [routes.cache]
 ttl = "1h"
 query = ["language"]
-`), Plugins: []Plugin{p}, Stdout: io.Discard})
+`+strings.Join(more, "")), Plugins: []Plugin{p}, Stdout: io.Discard})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -41,15 +60,6 @@ query = ["language"]
 			tb.Error(err)
 		}
 	})
-	var ctx fasthttp.RequestCtx
-	ctx.Request.SetRequestURI("/cached/a?language=fr")
-	ctx.Request.Header.Set("Host", "shop")
-	f := fiber.New(fiber.Config{DisableStartupMessage: true})
-	f.Use(a.Handle)
-	f.Handler()(&ctx)
-	if ctx.Response.StatusCode() != 200 {
-		tb.Fatal(string(ctx.Response.Body()))
-	}
 	return a
 }
 
@@ -80,6 +90,40 @@ func TestAHitAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(200, func() { ask(t, app, &a, request) }); n > 0 {
 			t.Errorf("%s: %v allocations", field, n)
 		}
+	}
+}
+
+// A hit in the shared layer needs no more than the front, and what it leaves in memory neither.
+func TestAHitInTheSharedLayerIsTheFronts(t *testing.T) {
+	server := redistest.Start(t)
+	redis := fmt.Sprintf("[cache.redis]\nhost = \"127.0.0.1\"\nport = %d\n", server.Port)
+	maker, app := hitApp(t, redis), hitAppWithout(t, redis)
+	for maker.memory.Shared().Stats().Written == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	var a answering
+	request, client := rawGet("Accept-Encoding: gzip"), netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if _, ok := a.request.parse(request); !ok {
+		t.Fatal("not read")
+	}
+	g := app.current.Load()
+	if _, ok := g.hit(&a, client, time.Now()); ok || a.missed == nil {
+		t.Fatalf("memory holds it: %t", ok)
+	}
+	if body, left, ok := g.hitShared(&a, client, time.Now()); !ok || len(body) == 0 || left != (handed{}) ||
+		!bytes.Contains(a.out, []byte("; detail=shared\r\n")) {
+		t.Errorf("%t, %d bytes, %+v\n%s", ok, len(body), left, a.out)
+	}
+	ask(t, app, &a, request)
+	if bytes.Contains(a.out, []byte("shared")) {
+		t.Errorf("of memory:\n%s", a.out)
+	}
+	if _, ok := a.request.parse(bytes.Replace(request, []byte("language=fr"), []byte("language=ar"), 1)); !ok {
+		t.Fatal("not read")
+	}
+	_, _ = g.hit(&a, client, time.Now())
+	if _, left, ok := g.hitShared(&a, client, time.Now()); ok || !left.looked || !left.limit.OK {
+		t.Errorf("of what nobody has: %t, %+v", ok, left)
 	}
 }
 

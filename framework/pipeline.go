@@ -103,7 +103,9 @@ func (x *exchange) deny(e *Error) (*Response, error) {
 func (x *exchange) limits() (*Response, error) {
 	rt := x.route
 	if rt.limiter != nil {
-		x.limit = rt.limiter.Allow(x.client())
+		if x.limit.Limit == 0 { // else the front has asked
+			x.limit = rt.limiter.Allow(x.client())
+		}
 		if !x.limit.OK {
 			x.app().rejected.With(rejectedRate).Inc()
 			return x.deny(&Error{

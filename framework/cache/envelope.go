@@ -50,29 +50,29 @@ func (e *envelope) encode(key string) []byte {
 }
 
 // decodeEnvelope reads what encode wrote. The value shares b.
-func decodeEnvelope(key string, b []byte) (*envelope, error) {
+func decodeEnvelope(key string, b []byte) (envelope, error) {
 	end := len(b) - checksumSize
 	if end < envelopeFixed+1 || string(b[:len(envelopeMagic)]) != envelopeMagic ||
 		binary.BigEndian.Uint64(b[end:]) != xxhash.Sum64(b[:end]) {
-		return nil, errEnvelope
+		return envelope{}, errEnvelope
 	}
 	number := func(i int) uint64 { return binary.BigEndian.Uint64(b[len(envelopeMagic)+8*i:]) }
 	if number(0) != xxhash.Sum64String(key) {
-		return nil, errEnvelope
+		return envelope{}, errEnvelope
 	}
-	e := &envelope{
+	e := envelope{
 		epoch: number(1), made: number(2),
 		created: time.UnixMicro(int64(number(3))), expires: time.UnixMicro(int64(number(4))),
 	}
 	rest := b[envelopeFixed:end:end]
 	tags, rest, ok := cutUvarint(rest)
 	if !ok || tags > uint64(len(rest)) {
-		return nil, errEnvelope
+		return envelope{}, errEnvelope
 	}
 	for range tags {
 		var size uint64
 		if size, rest, ok = cutUvarint(rest); !ok || size > uint64(len(rest)) {
-			return nil, errEnvelope
+			return envelope{}, errEnvelope
 		}
 		e.tags = append(e.tags, string(rest[:size]))
 		rest = rest[size:]

@@ -89,6 +89,14 @@ func (f *Flights[T]) Start(
 	return true
 }
 
+// Underway reports whether a call is under way for a key.
+func (f *Flights[T]) Underway(key string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.calls[key]
+	return ok
+}
+
 // begin returns the call under way for a key, or a new one, which the caller must end; nil after Close.
 func (f *Flights[T]) begin(key string) (c *call[T], joined bool) {
 	f.mu.Lock()

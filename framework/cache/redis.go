@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,7 +171,7 @@ func (r *Redis) Do(ctx context.Context, f func(ctx context.Context, client redis
 // Key returns the name of a key of a namespace. Parts of one key, told apart by their names, are on the same server of a Cluster, so
 // that a script may use them together.
 func (r *Redis) Key(namespace, key, part string) string {
-	return string(appendSlot([]byte(r.options.Prefix+namespace), key)) + key + ":" + part
+	return r.name([]byte(namespace), key) + ":" + part
 }
 
 // A Cluster puts names with the same text in braces on the same server: the log and its channel, and a value and its lock. Hashes
@@ -180,17 +181,24 @@ func (r *Redis) logKey() string  { return r.options.Prefix + "{log}" }
 func (r *Redis) channel() string { return r.options.Prefix + "{log}:purges" }
 
 func (r *Redis) valueKey(epoch uint64, key string) string {
-	b := make([]byte, 0, len(r.options.Prefix)+len(key)+32)
-	b = strconv.AppendUint(append(b, r.options.Prefix...), epoch, 36)
-	return string(append(appendSlot(b, key), key...))
+	var space [32]byte
+	return r.name(strconv.AppendUint(space[:0], epoch, 36), key)
 }
 
 func (r *Redis) lockKey(key string) string {
-	return string(append(appendSlot([]byte(r.options.Prefix+"lock"), key), key...))
+	var space [32]byte
+	return r.name(append(space[:0], "lock"...), key)
 }
 
-func appendSlot(b []byte, key string) []byte {
-	b = append(b, ":{"...)
+// name returns the name of what is kept for a key, of a kind.
+func (r *Redis) name(kind []byte, key string) string {
+	b := append(kind, ":{"...)
 	b = strconv.AppendUint(b, xxhash.Sum64String(key), 36)
-	return append(b, "}:"...)
+	b = append(b, "}:"...)
+	var name strings.Builder
+	name.Grow(len(r.options.Prefix) + len(b) + len(key))
+	name.WriteString(r.options.Prefix)
+	name.Write(b)
+	name.WriteString(key)
+	return name.String()
 }

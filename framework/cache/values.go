@@ -82,7 +82,7 @@ func (r *Redis) open(key string, epoch uint64, b []byte) (Found, bool) {
 		return Found{}, false
 	}
 	found := Found{Value: e.value, Tags: e.tags, Created: e.created, Expires: e.expires}
-	purged, stale := r.log.purged(key, e)
+	purged, stale := r.log.purged(key, &e)
 	if stale != 0 {
 		found.Stale = time.UnixMicro(int64(stale))
 	}

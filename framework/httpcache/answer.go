@@ -22,6 +22,7 @@ type Request struct {
 	IfRange         string
 	Range           string
 	NoCompression   bool // the client asked for the plain body
+	Looked          bool // Look did so just now, and found nothing
 }
 
 // Response is a complete answer of a handler; a stream is none. The cache keeps its body, which must not change any more.

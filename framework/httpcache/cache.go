@@ -65,6 +65,7 @@ type Cache struct {
 	memory  *cache.Memory
 	name    string
 	flights *cache.Flights[*fetched]
+	looks   *cache.Flights[*fetched] // of Look, at the shared layer
 	best    *cache.Flights[struct{}] // one, of bodies that are compressed once more
 	refresh chan struct{}            // a place for each refresh under way
 	passes  *passes
@@ -81,6 +82,7 @@ type fetched struct {
 	personal bool   // for the client that caused it, and nobody else
 	stored   bool   // in the cache, by this flight or just before it
 	shared   bool   // found in the shared layer
+	looked   bool   // for it there, by Look
 	detail   string // why it is not stored
 }
 
@@ -91,6 +93,7 @@ func New(memory *cache.Memory, name string) *Cache {
 		memory:  memory,
 		name:    name,
 		flights: cache.NewFlights[*fetched](),
+		looks:   cache.NewFlights[*fetched](),
 		best:    cache.NewFlights[struct{}](),
 		refresh: make(chan struct{}, maxRefreshes),
 		passes:  newPasses(),
@@ -99,7 +102,7 @@ func New(memory *cache.Memory, name string) *Cache {
 
 // Close waits for fetches under way until ctx ends, and then cancels them. Stored answers stay in the layer.
 func (c *Cache) Close(ctx context.Context) error {
-	return errors.Join(c.flights.Close(ctx), c.best.Close(ctx))
+	return errors.Join(c.looks.Close(ctx), c.flights.Close(ctx), c.best.Close(ctx))
 }
 
 // Stats returns the counts so far.
@@ -190,11 +193,9 @@ func (c *Cache) forward(
 	var err error
 	for again := true; again; {
 		asked := c.memory.Now()
-		got, joined, err = c.flights.Find(ctx, c.flight(key, rule), timeout(rule), c.finder(key, rule),
+		got, joined, err = c.flights.Find(ctx, c.flight(key, rule), timeout(rule), c.finder(key, rule, req.Looked),
 			c.fetcher(key, rule, forMiss, rule.negotiate(req), fetch))
-		// Who asked after a purge must not get what an earlier fetch brought. The flight's name covers the purges of
-		// the key and the rule's tags; this covers the tags that only the answer brought.
-		again = err == nil && joined && asked > got.began && c.memory.Purged(key, got.tags) > got.began
+		again = err == nil && c.overtaken(key, asked, joined, got)
 	}
 	if joined {
 		c.coalesced.Add(1)
@@ -226,6 +227,13 @@ func (c *Cache) forward(
 		status = "; fwd=stale"
 	}
 	return c.fetched(rule, req, got, err, joined, status)
+}
+
+// overtaken reports whether a purge has come between the beginning of a flight that was joined and the moment when it was asked for.
+// Who asked after a purge must not get what an earlier fetch brought. The flight's name covers the purges of the key and the rule's tags;
+// this covers the tags that only the answer brought.
+func (c *Cache) overtaken(key string, asked cache.Stamp, joined bool, got *fetched) bool {
+	return joined && asked > got.began && got.representation != nil && c.memory.Purged(key, got.tags) > got.began
 }
 
 // alone answers with a fetch of the request's own, which is stored if it can be. The key's answers could not be shared lately.

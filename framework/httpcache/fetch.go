@@ -38,14 +38,17 @@ func (c *Cache) refreshBehind(ctx context.Context, key string, rule *Rule, why p
 	return began
 }
 
-// finder returns the look of a flight at what another one or another instance made.
-func (c *Cache) finder(key string, rule *Rule) func(context.Context) (*fetched, bool) {
+// finder returns the look of a flight at what another one made, or another instance, unless that was looked for.
+func (c *Cache) finder(key string, rule *Rule, looked bool) func(context.Context) (*fetched, bool) {
 	return func(ctx context.Context) (*fetched, bool) {
 		got := &fetched{began: c.memory.Now()}
 		// Another flight may have ended between the miss and the beginning of this one.
 		if old := c.stored(key); old.representation != nil && old.err == nil && old.purged.IsZero() && rule.serves(old, forMiss, false) {
 			got.held, got.stored = old, true
 			return got, true
+		}
+		if looked {
+			return nil, false
 		}
 		found, ok := c.memory.Shared().Get(ctx, key)
 		return got, ok && c.take(key, rule, forMiss, found, got)
@@ -197,9 +200,9 @@ func (c *Cache) keep(key string, h held, ttl time.Duration, began cache.Stamp) b
 
 // flight names the fetches of a key that may be shared: those since it was last purged.
 func (c *Cache) flight(key string, rule *Rule) string {
-	b := make([]byte, 8, 8+len(key))
-	binary.BigEndian.PutUint64(b, uint64(c.memory.Purged(key, rule.Tags)))
-	return string(append(b, key...))
+	var stamp [8]byte
+	binary.BigEndian.PutUint64(stamp[:], uint64(c.memory.Purged(key, rule.Tags)))
+	return string(stamp[:]) + key
 }
 
 func timeout(rule *Rule) time.Duration {

@@ -1,8 +1,11 @@
 package httpcache
 
 import (
+	"context"
+	"errors"
 	"iter"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -43,6 +46,7 @@ type Ready struct {
 	Status   int
 	Body     []byte // shared: it must not be changed; of a 304 there is none
 	Age, TTL int64  // seconds: since it was made, and for how long it is fresh yet
+	Shared   bool   // Look has found it
 
 	stored *representation
 	form   *form
@@ -54,6 +58,25 @@ func (c *Cache) Ready(key string, rule *Rule, req *Request, now time.Time) (Read
 	if !ok {
 		return Ready{}, false
 	}
+	return r.ready(age, rule, req)
+}
+
+// ready answers a request with what was found in the shared layer, as Ready does.
+func (f *fetched) ready(rule *Rule, req *Request) (Ready, bool) {
+	if f.representation == nil || !f.purged.IsZero() {
+		return Ready{}, false
+	}
+	age := max(0, time.Since(f.made))
+	if !f.quiet(age) {
+		return Ready{}, false
+	}
+	ready, ok := f.representation.ready(age, rule, req)
+	ready.Shared = true
+	return ready, ok
+}
+
+// ready answers a request at an age, if it can be answered in a form that is prepared.
+func (r *representation) ready(age time.Duration, rule *Rule, req *Request) (Ready, bool) {
 	res := r.answer(req, rule.Encoder)
 	if res.form == nil {
 		return Ready{}, false
@@ -64,6 +87,57 @@ func (c *Cache) Ready(key string, rule *Rule, req *Request, now time.Time) (Read
 		stored: r, form: res.form,
 	}, true
 }
+
+// Look finds in the shared layer, with one command, what Ready has not found in memory. It keeps it there and returns it as Ready does,
+// counted. Head is called for what Prepare is given, at most once. Look waits for the layer, or for the look of another request at the
+// same key, but for no longer than a read of the layer takes at most, nor than ctx lasts. Looked is whether the layer was asked: then Do
+// need not ask again. It keeps none of the strings that it is given.
+func (c *Cache) Look(
+	ctx context.Context, key string, rule *Rule, req *Request, head func(*Ready) []byte,
+) (ready Ready, looked, ok bool) {
+	shared := c.memory.Shared()
+	if shared == nil || len(key) > maxKey || c.passes.of(key) == alone {
+		return Ready{}, false, false
+	}
+	key = strings.Clone(key)
+	asked, flight := c.memory.Now(), c.flight(key, rule)
+	if c.flights.Underway(flight) { // which the request joins
+		return Ready{}, false, false
+	}
+	got, joined, err := c.looks.Find(ctx, flight, timeout(rule), func(ctx context.Context) (*fetched, bool) {
+		got := &fetched{began: c.memory.Now()}
+		if c.stored(key).representation != nil { // there is more to be done with it, or it has just come
+			return got, true
+		}
+		found, there := shared.Get(ctx, key)
+		if got.looked = true; !there {
+			return got, true
+		}
+		if got.held, there = c.open(key, rule, found); there {
+			if ready, ok = got.ready(rule, req); ok {
+				ready.Prepare(head(&ready)) // before the layer asks what it occupies
+			}
+			c.adopt(key, got.held, found.Expires, got)
+		}
+		return got, true
+	}, func(context.Context) (*fetched, error) { return nil, errLook })
+	if err != nil || c.overtaken(key, asked, joined, got) {
+		return Ready{}, false, false
+	}
+	if joined {
+		if ready, ok = got.ready(rule, req); ok {
+			c.coalesced.Add(1)
+		}
+	}
+	if ok {
+		c.memory.CountMiss()
+		c.hits.Add(1)
+	}
+	return ready, got.looked, ok
+}
+
+// errLook is the outcome of a look that panicked.
+var errLook = errors.New("the look at the shared layer failed")
 
 // Head returns what Prepare was given, or nil.
 func (r *Ready) Head() []byte {

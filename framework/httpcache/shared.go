@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/innatural/chatbot/framework/cache"
 )
@@ -59,7 +60,7 @@ func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// unmarshal reads what marshal wrote, and reports whether it could. The bodies share b.
+// unmarshal reads what marshal wrote, and reports whether it could. Bodies and strings share b.
 func unmarshal(b []byte, tags []string) (*representation, bool) {
 	d := decoder{b: b}
 	r := &representation{status: int(d.uvarint()), tags: tags}
@@ -110,7 +111,11 @@ func (d *decoder) varint() int64 {
 	return n
 }
 
-func (d *decoder) text() string { return string(d.bytes()) }
+// text returns a part of b, which does not change any more.
+func (d *decoder) text() string {
+	part := d.bytes()
+	return unsafe.String(unsafe.SliceData(part), len(part))
+}
 
 // bytes returns a part of b.
 func (d *decoder) bytes() []byte {
@@ -134,21 +139,34 @@ func (d *decoder) skip(size int) {
 
 // take keeps in memory what was found in the shared layer, and has the flight answer with it if it serves.
 func (c *Cache) take(key string, rule *Rule, why purpose, found cache.Found, got *fetched) bool {
-	r, ok := unmarshal(found.Value, found.Tags)
+	there, ok := c.open(key, rule, found)
 	if !ok {
 		return false
 	}
-	r.begin(rule, r.status, key, r.made)
-	if rule.Best != nil {
-		r.improve = c.improver(key, rule, r, func() {}) // who made the answer shares what it makes of it
-	}
-	there := held{r, found.Stale}
-	if old := c.stored(key); old.representation == nil || r.made.After(old.made) {
-		c.keep(key, there, time.Until(found.Expires), got.began)
-	}
+	c.adopt(key, there, found.Expires, got)
 	if !rule.serves(there, why, true) {
 		return false
 	}
 	got.held, got.stored, got.shared = there, true, true
 	return true
+}
+
+// open returns what was found in the shared layer, if it can be read.
+func (c *Cache) open(key string, rule *Rule, found cache.Found) (held, bool) {
+	r, ok := unmarshal(found.Value, found.Tags)
+	if !ok {
+		return held{}, false
+	}
+	r.begin(rule, r.status, key, r.made)
+	if rule.Best != nil {
+		r.improve = c.improver(key, rule, r, func() {}) // who made the answer shares what it makes of it
+	}
+	return held{r, found.Stale}, true
+}
+
+// adopt keeps in memory what was found in the shared layer, unless what is there is younger.
+func (c *Cache) adopt(key string, there held, expires time.Time, got *fetched) {
+	if old := c.stored(key); old.representation == nil || there.made.After(old.made) {
+		c.keep(key, there, time.Until(expires), got.began)
+	}
 }

@@ -134,7 +134,7 @@ func (c *Cache) improver(key string, rule *Rule, r *representation, share func()
 			}
 			v := r.newEncoded(coding, body, true)
 			if place.CompareAndSwap(old, v) {
-				r.grow(v.cost() - old.cost() - old.heads())
+				r.grow(v.cost() - old.cost())
 				share()
 			}
 			return struct{}{}, nil
@@ -144,12 +144,7 @@ func (c *Cache) improver(key string, rule *Rule, r *representation, share func()
 
 // cost returns the bytes that the variant occupies, without the strings that it shares.
 func (v *variant) cost() int {
-	return cap(v.body) + fieldBytes*(cap(v.full.fields)+cap(v.notModified.fields)+3)
-}
-
-// heads returns the bytes of the heads that were prepared for the variant.
-func (v *variant) heads() int {
-	n := 0
+	n := cap(v.body) + fieldBytes*(cap(v.full.fields)+cap(v.notModified.fields)+3)
 	for _, form := range []*form{&v.full, &v.notModified} {
 		if head := form.head.Load(); head != nil {
 			n += cap(*head)
