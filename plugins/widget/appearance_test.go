@@ -38,6 +38,42 @@ func TestArabicTurnsThePage(t *testing.T) {
 	p.NoErrors()
 }
 
+func TestNumbersWithinArabicAreReadFromTheLeft(t *testing.T) {
+	_, p := open(t, desktop)
+	say(p, "numbers")
+	answered(p, 1)
+	// Each pair stands in this order from the left; texts of one pair are on one line.
+	for _, pair := range [][2]string{
+		{"+", "33 6"}, {"+33", "6 12"}, {"6 12", "34 56 78"}, {"2026-", "11-24"}, {"CMD-", "2026-0042"}, {"-35", "%"}, {"11,90", "€"},
+		{"2026-11-24", "34 56 78"}, // and the sentence from the right
+	} {
+		left := func(text string) float64 {
+			return browsertest.Eval[float64](p, fmt.Sprintf(`(() => {
+				const walk = document.createTreeWalker(document.querySelector("%s .text"), NodeFilter.SHOW_TEXT);
+				for (let node; (node = walk.nextNode()); ) {
+					const at = node.data.replace(/\u00a0/g, " ").indexOf(%q), range = document.createRange();
+					if (at < 0) continue;
+					range.setStart(node, at);
+					range.setEnd(node, at + %d);
+					return range.getBoundingClientRect().left;
+				}
+				throw new Error("no such text");
+			})()`, latest, text, len([]rune(text))))
+		}
+		if first, second := left(pair[0]), left(pair[1]); first >= second {
+			t.Errorf("%s is at %v, %s at %v", pair[0], first, pair[1], second)
+		}
+	}
+	if got := words(p.Text(".ticket")); got != "طلب رقم SAV-7K4M22 مفتوح" {
+		t.Errorf("ticket: %q", got)
+	}
+	if page, ticket, note := direction(p, "html"), direction(p, ".ticket"), direction(p, ".note"); page != "ltr" || ticket != "rtl" || note != "rtl" {
+		t.Errorf("the page is %s, the ticket %s, the note %s", page, ticket, note)
+	}
+	p.Screenshot(screenshots, "arabic-numbers")
+	p.NoErrors()
+}
+
 func TestAMessageInArabicScriptIsSentAsArabic(t *testing.T) {
 	s, p := open(t, desktop)
 	say(p, "ما هو الشامبو؟")
@@ -89,12 +125,14 @@ func TestEverythingFitsAndIsLegible(t *testing.T) {
 						say(p, text)
 						answered(p, n+1)
 					}
+					p.Screenshot(screenshots, fmt.Sprintf("states-%dx%d", d.Width, d.Height))
 					say(p, "hang")
 					p.Wait(`document.querySelector(".message.shop:last-child .text")`)
 				}
 				p.FitsItsWidth()
 				p.Contrast()
 			}
+			p.Accessible()
 			p.Click("#stop")
 			s.left(t)
 		})

@@ -194,6 +194,15 @@ func TestTicketDegradedAnswerAndRating(t *testing.T) {
 	if got := p.Text(latest + " .note"); !strings.HasPrefix(got, "Réponse simplifiée") {
 		t.Errorf("note: %q", got)
 	}
+	if lines := browsertest.Eval[int](p, `document.querySelectorAll(".note, .ticket").length`); lines != 2 || p.Count(".notice") != 0 {
+		t.Error("a degraded answer is shown as an error")
+	}
+	p.Click(".copy")
+	p.Wait(`document.querySelector(".ticket [role=status]").textContent === "Numéro copié"`)
+	if got := browsertest.Eval[string](p, `getSelection().toString()`); got != "SAV-42" {
+		t.Errorf("selected to be copied: %q", got)
+	}
+	p.Accessible()
 	p.Click(latest + " .rating button")
 	p.Wait(`document.querySelector(".rating span").textContent === "Merci pour votre avis !"`)
 	p.Click(latest + " .rating button:nth-of-type(2)") // the opinion has been given

@@ -301,6 +301,13 @@ func (s *shop) stream(_ context.Context, req *framework.Request) (*framework.Res
 				return err
 			}
 			return last("Votre demande est ouverte.", object{"degraded": true, "ticket": object{"id": "SAV-42", "status": "open"}})
+		case "numbers": // in Arabic, with what is written from the left
+			const text = "اتصل بنا على +33 6 12 34 56 78 قبل 2026-11-24، طلبك CMD-2026-0042 بخصم -35% وسعره 11,90 €."
+			language = "ar"
+			if err := piece(text); err != nil {
+				return err
+			}
+			return last(text, object{"degraded": true, "ticket": object{"id": "SAV-7K4M22", "status": "open"}})
 		case "split": // comments, and events that come in parts, with every line ending that the standard knows
 			event, err := json.Marshal(object{"success": true, "content": "Ça coule — بسلاسة", "done": false, "language": language})
 			if err != nil {
