@@ -44,7 +44,13 @@ func TestNumbersWithinArabicAreReadFromTheLeft(t *testing.T) {
 	answered(p, 1)
 	// Each pair stands in this order from the left; texts of one pair are on one line.
 	for _, pair := range [][2]string{
-		{"+", "33 6"}, {"+33", "6 12"}, {"6 12", "34 56 78"}, {"2026-", "11-24"}, {"CMD-", "2026-0042"}, {"-35", "%"}, {"11,90", "€"},
+		{"+", "33 6"},
+		{"+33", "6 12"},
+		{"6 12", "34 56 78"},
+		{"2026-", "11-24"},
+		{"CMD-", "2026-0042"},
+		{"-35", "%"},
+		{"11,90", "€"},
 		{"2026-11-24", "34 56 78"}, // and the sentence from the right
 	} {
 		left := func(text string) float64 {
