@@ -1,0 +1,94 @@
+package main
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/frameworktest"
+	"github.com/innatural/chatbot/framework/frameworktest/browsertest"
+	"github.com/innatural/chatbot/plugins"
+	"github.com/innatural/chatbot/plugins/chat/modelmock"
+	"github.com/innatural/chatbot/policies"
+)
+
+// openWithModel opens the page of the whole shop, whose policy names a model.
+func openWithModel(t *testing.T, d browsertest.Device) (*modelmock.Server, *browsertest.Page) {
+	t.Helper()
+	mock, err := modelmock.New(modelmock.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream := httptest.NewServer(mock)
+	t.Cleanup(upstream.Close)
+	policy := policies.Chatbot + "\n[plugins.chat.model.upstreams.mock]\nurl = \"" + upstream.URL + "/v1\"\nmodel = \"mock\"\n"
+	s := frameworktest.StartWith(t, framework.PolicyText("chatbot.toml", policy), plugins.Standard()...)
+	p := browsertest.Open(t, d)
+	p.Go(s.URL)
+	p.Wait(`document.querySelector(".message.shop .choices")`)
+	return mock, p
+}
+
+// down is a model that refuses every request.
+var down = modelmock.Fault{Kind: modelmock.Refused, Share: 1}
+
+// A visit in each language: products, and the model down and back.
+func TestAVisitWithAModel(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		device         browsertest.Device
+		product, again string // questions that a model answers best
+		degraded       string
+	}{
+		{
+			"fr",
+			browsertest.Device{Width: 820, Height: 1000, Language: "fr"},
+			"Quel shampooing pour cheveux secs ?", "Une crème pour peau sensible ?",
+			"Réponse simplifiée",
+		},
+		{
+			"en",
+			browsertest.Device{Width: 1280, Height: 820, Dark: true, Language: "en"},
+			"Which shampoo for dry hair?", "A cream for sensitive skin?",
+			"Simplified answer",
+		},
+		{
+			"ar",
+			browsertest.Device{Width: 360, Height: 740, Language: "ar"},
+			"ما هو الشامبو المناسب للشعر الجاف؟", "كريم للبشرة الحساسة؟",
+			"رد مبسّط",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			mock, p := openWithModel(t, tt.device)
+			if got := say(p, tt.product); got == "" || len(shown(p)) == 0 || p.Count(".note") != 0 {
+				t.Errorf("answer: %q with %d products and %d notes", got, len(shown(p)), p.Count(".note"))
+			}
+			if mock.Stats().Requests == 0 {
+				t.Error("the model was not asked")
+			}
+
+			if err := mock.SetFaults(down); err != nil {
+				t.Fatal(err)
+			}
+			if got := say(p, tt.again); got == "" || len(shown(p)) == 0 || p.Count(".notice") != 0 {
+				t.Errorf("answer without a model: %q with %d products", got, len(shown(p)))
+			}
+			if got := p.Text(answer + " .note"); !strings.HasPrefix(got, tt.degraded) {
+				t.Errorf("note: %q", got)
+			}
+			p.Wait(`[...document.querySelectorAll("` + answer + ` .card img")].some((i) => i.naturalWidth > 0)`)
+			p.Screenshot(screenshots, "visit-"+tt.name+"-model-down")
+			looksRight(p)
+
+			if err := mock.SetFaults(); err != nil {
+				t.Fatal(err)
+			}
+			if say(p, tt.product); p.Count(answer+" .note") != 0 {
+				t.Error("the model is back and the answer is still simplified")
+			}
+			p.NoErrors()
+		})
+	}
+}
