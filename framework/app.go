@@ -90,6 +90,7 @@ type App struct {
 	streams   atomic.Int64 // streamed answers under way
 	abandoned atomic.Int64 // handlers that outlive their requests
 	server    *fasthttp.Server
+	returned  returned   // connections that are back from streams
 	lines     lineBudget // of the access log
 }
 
@@ -366,6 +367,8 @@ func idleUntil(deadline time.Time, generations []*generation) bool {
 func (a *App) stopServer() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainMargin)
 	defer cancel()
+	a.returned.stop()
+	defer a.returned.close()
 	if err := a.server.ShutdownWithContext(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stop server: %w", err)
 	}

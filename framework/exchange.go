@@ -185,6 +185,8 @@ func (x *exchange) finish(response *Response, err error) {
 	case sized:
 		x.http.Response.SetBodyStream(x.stream, int(x.stream.size))
 		return
+	case x.leave():
+		return
 	case x.http.Request.Header.IsHTTP11() || x.method == http.MethodHead:
 		x.http.Response.SetBodyStream(x.stream, -1)
 		return

@@ -51,6 +51,8 @@ type frontConn struct {
 	armed   time.Time // when the front last set deadlines; zero after the server did
 	handed  handed    // of the request that comes next to the server
 	large   bool      // the answer that the server writes next does not fit into its buffer
+	away    bool      // a stream has left the server with the connection, which is not the server's any more
+	back    bool      // it has come back from a stream, and waits for the next request
 	held    *[writeBuffer]byte
 }
 
@@ -92,6 +94,14 @@ func (c *frontConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Close closes the connection, unless a stream has left with it.
+func (c *frontConn) Close() error {
+	if c.away {
+		return nil
+	}
+	return c.Conn.Close() //nolint:wrapcheck // the server looks at what it is
+}
+
 // NetConn returns the connection behind the front.
 func (c *frontConn) NetConn() net.Conn { return c.Conn }
 
@@ -123,6 +133,15 @@ func frontOf(conn net.Conn) *frontConn {
 // Read answers what it can and reads the rest. It is called between requests only when the server has read all that came before:
 // then nothing of an earlier request, nor of an earlier answer, is under way.
 func (c *frontConn) Read(p []byte) (int, error) {
+	if c.away {
+		return 0, net.ErrClosed
+	}
+	if c.back { // the server takes it for a new connection, which it gives less time
+		c.back = false
+		if err := c.SetReadDeadline(time.Now().Add(c.app.server.IdleTimeout)); err != nil {
+			return 0, err //nolint:wrapcheck // the server looks at what it is
+		}
+	}
 	for {
 		n, err := c.Conn.Read(p)
 		if !c.between || n == 0 || err != nil {

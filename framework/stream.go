@@ -122,7 +122,7 @@ func (s *Stream) close() { s.once.Do(func() { close(s.gone) }) }
 // lastWords is how long a stream may still write after its context has ended.
 const lastWords = time.Second
 
-// streamBody carries a stream to the connection, on the connection's own goroutine. Each piece becomes one chunk.
+// streamBody carries a stream to the connection. Each piece becomes one chunk.
 type streamBody struct {
 	*Stream
 	ctx     context.Context
@@ -141,9 +141,15 @@ type streamLimits struct{ idle, max, write time.Duration }
 // SupportsBodyWriteTo lets fasthttp frame the pieces as they are written.
 func (b *streamBody) SupportsBodyWriteTo() bool { return true }
 
-// WriteTo implements io.WriterTo: it delivers the pieces until the handler ends, a limit is passed or the client leaves.
+// WriteTo implements io.WriterTo.
 func (b *streamBody) WriteTo(w io.Writer) (written int64, err error) {
-	defer func() { b.end(written, err) }()
+	written, err = b.deliver(w)
+	b.end(written, err)
+	return written, err
+}
+
+// deliver writes the pieces until the handler ends, a limit is passed or the client leaves.
+func (b *streamBody) deliver(w io.Writer) (written int64, err error) {
 	if b.size > 0 {
 		w = b.conn // the head is sent already, and fasthttp would wait for its buffer to fill
 	}

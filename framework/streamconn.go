@@ -1,0 +1,159 @@
+package framework
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A stream may last for minutes, in which the server's buffers for its connection, and the stack of the goroutine that serves it, would
+// lie idle: more than all else that an open stream takes. So it leaves the server with the connection, and brings it back for the
+// next request.
+
+// leave takes the connection away from the server, with the stream. It returns false where that cannot be: behind another server, and
+// while the rest of the request is still to come.
+func (x *exchange) leave() bool {
+	conn := x.http.Conn()
+	at, ok := conn.(interface{ front() *frontConn })
+	if !ok || x.upload != nil || !x.http.Request.Header.IsHTTP11() || x.method == http.MethodHead {
+		return false
+	}
+	a, b, header := x.app(), x.stream, &x.http.Response.Header
+	keep := !x.http.Request.Header.ConnectionClose() && !header.ConnectionClose() && !a.draining.Load()
+	if !keep {
+		header.SetConnectionClose()
+	}
+	header.SetContentLength(-1) // chunks
+	w := &chunks{conn: conn, head: bytes.Clone(header.Header())}
+	x.http.HijackSetNoResponse(true)
+	x.http.Hijack(func(taken net.Conn) { // which has what the server read beyond this request, until this returns
+		at.front().away = true
+		var next [1]byte
+		n, _ := taken.Read(next[:]) // without such a byte it is an error
+		// A client that has sent its next request already sends it again, on another connection (RFC 9112, section 9.3.2).
+		go a.carry(b, w, keep && n == 0)
+	})
+	return true
+}
+
+// carry delivers a stream that has left the server, and goes on with its connection.
+func (a *App) carry(b *streamBody, w *chunks, keep bool) {
+	written, err := b.deliver(w)
+	if err == nil {
+		err = w.end(b.limits.write)
+	}
+	b.end(written, err)
+	next := again(w.conn)
+	if err != nil || !keep || !a.returned.add(next) {
+		_ = next.Close()
+		return
+	}
+	defer a.returned.remove(next)
+	if err := a.server.ServeConn(next); err != nil {
+		a.server.Logger.Printf("error when serving a connection after a stream: %v", err)
+	}
+}
+
+// front returns the front before a connection.
+func (c *frontConn) front() *frontConn { return c }
+
+// again returns a connection with a new front before it, for the server to take it for another one.
+func again(conn net.Conn) net.Conn {
+	switch c := conn.(type) {
+	case *frontTLSConn:
+		return &frontTLSConn{frontConn: c.again(), tls: c.tls}
+	case *frontConn:
+		return c.again()
+	}
+	return conn
+}
+
+func (c *frontConn) again() *frontConn {
+	return &frontConn{Conn: c.Conn, app: c.app, client: c.client, between: true, served: true, back: true}
+}
+
+// chunks writes pieces as chunks (RFC 9112, section 7.1), the first together with the head of the answer, each in one call.
+type chunks struct {
+	conn net.Conn
+	head []byte
+}
+
+// chunkBuffers are few: each serves one call.
+var chunkBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// Write implements io.Writer. An empty piece is the head alone.
+func (c *chunks) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, c.send()
+	}
+	var size [16]byte
+	return len(p), c.send(strconv.AppendInt(size[:0], int64(len(p)), 16), []byte("\r\n"), p, []byte("\r\n"))
+}
+
+// end writes the chunk that ends the answer.
+func (c *chunks) end(limit time.Duration) error {
+	if err := c.conn.SetWriteDeadline(time.Now().Add(limit)); err != nil {
+		return err
+	}
+	return c.send([]byte("0\r\n\r\n"))
+}
+
+func (c *chunks) send(parts ...[]byte) error {
+	buffer := chunkBuffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	defer chunkBuffers.Put(buffer)
+	*buffer = append((*buffer)[:0], c.head...)
+	c.head = nil
+	for _, part := range parts {
+		*buffer = append(*buffer, part...)
+	}
+	_, err := c.conn.Write(*buffer)
+	return err
+}
+
+// returned are the connections that came back to the server from a stream.
+type returned struct {
+	mu      sync.Mutex
+	conns   map[net.Conn]struct{}
+	stopped bool
+}
+
+// add refuses once the server stops.
+func (r *returned) add(conn net.Conn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conns == nil {
+		r.conns = map[net.Conn]struct{}{}
+	}
+	if !r.stopped {
+		r.conns[conn] = struct{}{}
+	}
+	return !r.stopped
+}
+
+func (r *returned) remove(conn net.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.conns, conn)
+}
+
+// stop ends those that wait for a request: the server takes them for new, and would wait on.
+func (r *returned) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopped = true
+	for conn := range r.conns {
+		_ = conn.SetReadDeadline(time.Unix(1, 0)) // one that fails is closed already
+	}
+}
+
+// close closes those that are left.
+func (r *returned) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for conn := range r.conns {
+		_ = conn.Close()
+	}
+}
