@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/cache"
 	"github.com/innatural/chatbot/framework/policy"
 	"github.com/innatural/chatbot/framework/telemetry"
 	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
@@ -83,7 +84,7 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 		return nil, err
 	}
 	o.Model.Timeout = policy.Duration(timeout(h, o.Model))
-	c, err := newChat(o, catalogue, faq, s, m, h.Log, h.Metrics)
+	c, err := newChat(o, catalogue, faq, s, m, h.Cache, h.Log, h.Metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +116,7 @@ type chat struct {
 	desk        *desk.Desk
 	active      *session.Store[struct{}]
 	answers     store.Store
+	cache       *cache.Cache // of answers for others who ask the same
 	flights     flights
 	upstreams   *models
 	options     model.Options
@@ -127,10 +129,12 @@ type chat struct {
 }
 
 func newChat(
-	o Options, catalogue *shop.Catalogue, faq *shop.FAQ, s stores, m *models, log *slog.Logger, registry *telemetry.Registry,
+	o Options, catalogue *shop.Catalogue, faq *shop.FAQ, s stores, m *models, reusable *cache.Cache, log *slog.Logger,
+	registry *telemetry.Registry,
 ) (*chat, error) {
 	c := &chat{
 		talks: conversation.New(s.conversations, o.MaxTurns), desk: desk.New(s.tickets), active: s.active, answers: s.answers,
+		cache:     reusable,
 		upstreams: m, options: o.Model, log: log, metrics: newMetrics(registry),
 	}
 	if m.Model != nil {

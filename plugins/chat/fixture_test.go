@@ -2,6 +2,7 @@ package chat
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/cache"
 	"github.com/innatural/chatbot/framework/telemetry"
 	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
 	"github.com/innatural/chatbot/plugins/chat/internal/store"
@@ -78,7 +80,12 @@ func newBot(t testing.TB, change ...func(*Options)) *bot {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.Close() })
-	if b.chat, err = newChat(o, catalogue, faq, s, m, slog.New(slog.NewTextHandler(b.logs, nil)), b.metrics); err != nil {
+	layers, err := cache.NewMemory(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = layers.Close(context.Background()) })
+	if b.chat, err = newChat(o, catalogue, faq, s, m, layers.Cache("chat"), slog.New(slog.NewTextHandler(b.logs, nil)), b.metrics); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.metrics.Err(); err != nil {

@@ -109,6 +109,7 @@ var way = []stage{
 	(*chat).remember, // keeps the message, and then what the rest has said
 	(*chat).consult,  // opens a ticket, or looks one up
 	(*chat).choose,   // says the local answer, where it is the better one or the last
+	(*chat).reuse,    // says what a model answered to another one who asked the same
 	(*chat).limit,    // refuses a customer who sends many messages
 	(*chat).reserve,  // sets the tokens aside that may be spent, and settles those that were
 	(*chat).ask,      // has a model answer, and says what is borne out

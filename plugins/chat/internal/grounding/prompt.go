@@ -67,6 +67,11 @@ func Prompt(language string, e responder.Evidence, before []Utterance, message s
 	return messages
 }
 
+// Basis returns all of a prompt that comes from the shop. Prompts of the same basis differ in nothing but what was said.
+func Basis(language string, e responder.Evidence) string {
+	return rules + languageNames[language] + "\n" + strings.Join(facts(e, language), "\n")
+}
+
 // facts returns one line for each thing that is known, in a language: products, then answers, then offers.
 func facts(e responder.Evidence, language string) []string {
 	var all []string

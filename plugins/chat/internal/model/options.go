@@ -24,6 +24,7 @@ type Options struct {
 	MaxTokens       int                 `toml:"max_tokens" doc:"Most tokens of an answer." check:"min=16,max=100000"`
 	PromptTokens    int                 `toml:"prompt_tokens" doc:"About the most tokens of a prompt: what was said before gives way first, the rules never." check:"min=500,max=1000000"`
 	Temperature     float64             `toml:"temperature" doc:"How freely the model chooses its words." check:"min=0,max=2"`
+	Reuse           policy.Duration     `toml:"reuse" doc:"How long the answer of a model is given to others who ask the same, where nothing but the question matters; 0 is never." check:"min=0s,max=30d"`
 	Customer        string              `toml:"customer" doc:"Whom rate and budget count as one customer: a session, or an address, where the server sees those of customers." check:"oneof=session|address"`
 	Rate            Rate                `toml:"rate" doc:"Messages of one customer that go to a model; beyond it answers are embedded ones."`
 	Budget          Budget              `toml:"budget" doc:"Tokens that are spent in a span of time."`
@@ -68,9 +69,9 @@ func Defaults() Options {
 		Timeout: policy.Duration(25 * time.Second), FirstToken: policy.Duration(8 * time.Second),
 		Stall: policy.Duration(5 * time.Second), Queue: policy.Duration(2 * time.Second), Attempts: 3,
 		MaxTokens: 500, PromptTokens: 4000, Temperature: 0.3,
-		Customer: "session",
-		Rate:     Rate{Requests: 20, Window: policy.Duration(time.Minute)},
-		Budget:   Budget{Window: policy.Duration(24 * time.Hour)},
+		Reuse: policy.Duration(time.Hour), Customer: "session",
+		Rate:   Rate{Requests: 20, Window: policy.Duration(time.Minute)},
+		Budget: Budget{Window: policy.Duration(24 * time.Hour)},
 	}
 }
 
