@@ -174,7 +174,7 @@ func run(ts *testscript.TestScript, args []string) {
 	s, o := stateOf(ts), &output{}
 	cmd := exec.Command(args[1], args[2:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.Getenv("WORK"), o, o
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "POLICY__LOG__LEVEL", "GOCOVERDIR"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "POLICY__LOG__LEVEL", "MODEL_URL", "GOCOVERDIR"} {
 		if value := ts.Getenv(name); value != "" {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}

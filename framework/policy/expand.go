@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +13,8 @@ import (
 
 const maxReferencedFile = 64 << 10
 
-// expand resolves the references of a string: ${env:NAME}, ${file:path} relative to folder, and $$ for a dollar sign.
+// expand resolves the references of a string: ${env:NAME}, ${env:NAME:-text} with a text for a variable that is not set or empty,
+// ${file:path} relative to folder, and $$ for a dollar sign.
 // It returns the text, the references, and for those that cannot be resolved what is wrong; what to do.
 func expand(s, folder string, env map[string]string) (text string, refs []string, mistakes []string) {
 	var b strings.Builder
@@ -35,16 +37,20 @@ func expand(s, folder string, env map[string]string) (text string, refs []string
 		inside, after, closed := strings.Cut(rest[1:], "}")
 		s = after
 		kind, name, _ := strings.Cut(inside, ":")
+		fallback, optional := "", false
+		if kind == "env" {
+			name, fallback, optional = strings.Cut(name, ":-")
+		}
 		ref := "${" + inside + "}"
 		switch {
 		case !closed:
 			return "", refs, append(mistakes, quote("$"+rest)+" has no closing brace; write $$ for a dollar sign")
 		case kind == "env" && name != "":
 			value, set := env[name]
-			if !set {
+			if !set && !optional {
 				mistakes = append(mistakes, ref+" is not set; set the variable, or write $$ for a dollar sign")
 			}
-			b.WriteString(value)
+			b.WriteString(cmp.Or(value, fallback))
 		case kind == "file" && name != "":
 			value, err := readReference(folder, name)
 			if err != nil {

@@ -283,6 +283,8 @@ func TestReferences(t *testing.T) {
 		"${env:A}":                     "alpha",
 		"${env:A}-${env:B}/${env:A}":   "alpha-be$a/alpha",
 		"$$${env:A}$":                  "$alpha$",
+		"${env:A:-x}${env:C:-y:-z}":    "alphay:-z",
+		"${env:EMPTY:-x}/${env:D:-}":   "x/",
 		"$${env:A} costs $5":           "${env:A} costs $5",
 		"${file:secret}":               "from file",
 		"${file:lines}":                "a\nb\n",
@@ -290,7 +292,7 @@ func TestReferences(t *testing.T) {
 	} {
 		text := "version = 1\nplugins.pay.url = '" + value + "'\nplugins.pay.key = 'x'\n"
 		src := Source{Name: filepath.Join(folder, "p.toml"), Text: []byte(text)}
-		p, problems := Load(src, testVocabulary(), Layers{Env: []string{"A=alpha", "B=be$a"}})
+		p, problems := Load(src, testVocabulary(), Layers{Env: []string{"A=alpha", "B=be$a", "EMPTY="}})
 		if problems != nil {
 			t.Errorf("%s: %v", value, problems)
 		} else if got := p.Plugins["pay"].(payOptions).URL; got != want {
