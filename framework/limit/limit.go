@@ -77,7 +77,9 @@ type Decision struct {
 func (l *Limiter) Allow(client netip.Addr) Decision { return l.allow(l.hash(client)) }
 
 // AllowName is Allow for a client that is known by a name.
-func (l *Limiter) AllowName(client string) Decision { return l.allow(max(1, maphash.String(l.seed, client))) }
+func (l *Limiter) AllowName(client string) Decision {
+	return l.allow(max(1, maphash.String(l.seed, client)))
+}
 
 func (l *Limiter) allow(hash uint64) Decision {
 	s := &l.shards[hash%shards]

@@ -36,9 +36,16 @@ func newModelBot(t testing.TB, text string, faults []modelmock.Fault, change ...
 	t.Cleanup(server.Close)
 	with := func(o *Options) {
 		o.Model.Upstreams = map[string]model.Upstream{"mock": {URL: server.URL + "/v1", Model: "m", Key: "sesame"}}
-		o.Model.FirstToken, o.Model.Stall = policy.Duration(300*time.Millisecond), policy.Duration(100*time.Millisecond)
-		o.Model.Timeout, o.Model.Attempts = policy.Duration(2*time.Second), 2
-		o.Model.Rate.Requests = 0
+		o.Model.FirstToken, o.Model.Timeout = policy.Duration(20*time.Second), policy.Duration(25*time.Second)
+		o.Model.Queue, o.Model.Attempts, o.Model.Rate.Requests = policy.Duration(20*time.Second), 2, 0
+		for _, f := range faults {
+			switch f.Kind {
+			case modelmock.HangBeforeHeaders, modelmock.HangBeforeFirstToken:
+				o.Model.FirstToken = policy.Duration(300 * time.Millisecond)
+			case modelmock.Stall:
+				o.Model.Stall = policy.Duration(300 * time.Millisecond)
+			}
+		}
 	}
 	return newBot(t, append([]func(*Options){with}, change...)...), mock
 }
@@ -285,9 +292,15 @@ func TestACustomerWhoSendsManyMessages(t *testing.T) {
 
 // Who leaves is counted by how far the answer had come, and ends the upstream's work.
 func TestACustomerWhoLeaves(t *testing.T) {
-	b, mock := newModelBot(t, honest, []modelmock.Fault{{Kind: modelmock.HangBeforeFirstToken, Share: 1}})
+	b, mock := newModelBot(t, honest, []modelmock.Fault{{Kind: modelmock.HangBeforeFirstToken, Share: 1}},
+		func(o *Options) { o.Model.FirstToken = policy.Duration(20 * time.Second) })
 	ctx, cancel := context.WithCancelCause(t.Context())
-	time.AfterFunc(50*time.Millisecond, func() { cancel(framework.ErrClientGone) })
+	go func() {
+		for mock.Stats().InFlight == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel(framework.ErrClientGone)
+	}()
 	_, err := b.answer(ctx, &turnRequest{Message: open, SessionID: "s", Whole: true}, whole)
 	if !errors.Is(err, framework.ErrClientGone) {
 		t.Errorf("the turn ended with %v", err)

@@ -56,13 +56,13 @@ var spanUnits = map[string]string{
 
 // numberWords are read as digits.
 var numberWords = regexp.MustCompile(`\b(un|une|one|deux|two|trois|three|quatre|four|cinq|five|six|sept|seven|huit|eight|neuf|nine|dix|ten|` +
-	`douze|twelve|quinze|fifteen|vingt|twenty|trente|thirty|quarante|forty|cinquante|fifty|cent|hundred)\b`)
+	`douze|twelve|quinze|fifteen|vingt|twenty|trente|thirty|forty|cinquante|fifty|cent|hundred)\b`)
 
 var numbers = map[string]string{
 	"un": "1", "une": "1", "one": "1", "deux": "2", "two": "2", "trois": "3", "three": "3", "quatre": "4", "four": "4", "cinq": "5",
 	"five": "5", "six": "6", "sept": "7", "seven": "7", "huit": "8", "eight": "8", "neuf": "9", "nine": "9", "dix": "10", "ten": "10",
 	"douze": "12", "twelve": "12", "quinze": "15", "fifteen": "15", "vingt": "20", "twenty": "20", "trente": "30", "thirty": "30",
-	"quarante": "40", "forty": "40", "cinquante": "50", "fifty": "50", "cent": "100", "hundred": "100",
+	"forty": "40", "cinquante": "50", "fifty": "50", "cent": "100", "hundred": "100",
 }
 
 // duals are what Arabic says for two of something.

@@ -33,7 +33,7 @@ var load = sync.OnceValues(func() (*shop.Catalogue, *shop.FAQ) {
 func evidence() (*Shop, responder.Evidence) {
 	catalogue, faq := load()
 	var e responder.Evidence
-	for _, id := range []string{"shampooing-argan-nutrition", "shampooing-karite-boucles", "serum-pointes-argan"} {
+	for _, id := range []string{"shampooing-argan-nutrition", "shampooing-karite-boucles", "serum-densite-nigelle"} {
 		e.Products = append(e.Products, catalogue.Find(id))
 	}
 	for i := range faq.Entries {
@@ -76,7 +76,7 @@ func TestGuard(t *testing.T) {
 	}{
 		// What is borne out.
 		{"", "Bonjour ! Pour des cheveux secs, je vous conseille le Shampooing nourrissant à l'argan, à 11,90 € les 250 ml."},
-		{"", "Le shampooing crème boucles au karité coûte 13,50 € (300 ml) et le sérum pointes à l'argan 21,90 €."},
+		{"", "Le shampooing crème boucles au karité coûte 13,50 € (300 ml) et le sérum densité à la nigelle 34,90 €."},
 		{"", "Le Shampooing nourrissant à l'argan est à 11,90 € : moins de 15 €, comme demandé."},
 		{"", "Il coûte 11,90 €. Il fait 25 cl."},
 		{"", "Laissez poser 5 minutes puis rincez."},
@@ -106,7 +106,7 @@ func TestGuard(t *testing.T) {
 		{Price, "La livraison coûte 2,90 €."},
 		// Sizes.
 		{Size, "Le Shampooing nourrissant à l'argan existe en 500 ml."},
-		{Size, "The argan ends serum comes in 1 litre."},
+		{Size, "The black seed density serum comes in 1 litre."},
 		{Size, "شامبو الأركان المغذي بحجم 300 مل."},
 		// Discounts and codes.
 		{Discount, "Profitez de 50 % de remise."},

@@ -61,7 +61,7 @@ var joining = setOf("a au aux la le les l d de du des et en pour sans of and the
 
 func setOf(words string) map[string]bool {
 	set := map[string]bool{}
-	for _, w := range strings.Fields(words) {
+	for w := range strings.FieldsSeq(words) {
 		set[w] = true
 	}
 	return set

@@ -5,6 +5,7 @@ package grounding
 import (
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -50,9 +51,9 @@ func Prompt(language string, e responder.Evidence, before []Utterance, message s
 	asked := model.Message{Role: "user", Content: message}
 	used := (&model.Request{Messages: []model.Message{{Content: system.String()}, asked}}).Tokens()
 	messages := []model.Message{asked}
-	for i := len(before) - 1; i >= 0; i-- {
-		m := model.Message{Role: "assistant", Content: before[i].Text}
-		if before[i].ByCustomer {
+	for _, u := range slices.Backward(before) {
+		m := model.Message{Role: "assistant", Content: u.Text}
+		if u.ByCustomer {
 			m.Role = "user"
 		}
 		if used += (&model.Request{Messages: []model.Message{m}}).Tokens(); used > most {
@@ -61,9 +62,7 @@ func Prompt(language string, e responder.Evidence, before []Utterance, message s
 		messages = append(messages, m)
 	}
 	messages = append(messages, model.Message{Role: "system", Content: system.String()})
-	for i, j := 0, len(messages)-1; i < j; i, j = i+1, j-1 {
-		messages[i], messages[j] = messages[j], messages[i]
-	}
+	slices.Reverse(messages)
 	return messages
 }
 

@@ -92,7 +92,7 @@ func (g *gate) enter() {
 // admit lets those in for whom there is room.
 func (g *gate) admit() {
 	for g.inFlight < int(g.limit) && g.line.Len() > 0 {
-		w := g.line.Remove(g.line.Front()).(*waiter) //nolint:forcetypeassert,errcheck // of nothing else
+		w := g.line.Remove(g.line.Front()).(*waiter) //nolint:forcetypeassert // of nothing else
 		g.enter()
 		close(w.admitted)
 	}

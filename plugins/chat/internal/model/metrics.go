@@ -2,6 +2,7 @@ package model
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/innatural/chatbot/framework/telemetry"
@@ -26,7 +27,7 @@ func newMetrics(r *telemetry.Registry) metrics {
 	labels := []string{
 		telemetry.LabelGenAIOperation, telemetry.LabelGenAIProvider, telemetry.LabelGenAIModel, telemetry.LabelUpstream,
 	}
-	with := func(more string) []string { return append(labels[:len(labels):len(labels)], more) }
+	with := func(more string) []string { return append(slices.Clip(labels), more) }
 	return metrics{
 		usage: r.Histogram(telemetry.GenAITokenUsage, telemetry.GenAITokenUsageHelp, telemetry.TokenBuckets(),
 			with(telemetry.LabelGenAITokenType)...),
@@ -42,7 +43,7 @@ func newMetrics(r *telemetry.Registry) metrics {
 // attempt counts one request to an upstream. Tokens that are only estimated stay out of the usage.
 func (m *metrics) attempt(a *attempt, took time.Duration, err error) {
 	labels := []string{operation, provider, a.Model, a.name}
-	with := func(more string) []string { return append(labels[:len(labels):len(labels)], more) }
+	with := func(more string) []string { return append(slices.Clip(labels), more) }
 	kind := ""
 	var f *Failure
 	switch {

@@ -42,7 +42,24 @@ func serve(t testing.TB, h http.Handler) string {
 func always(k modelmock.Kind) modelmock.Fault { return modelmock.Fault{Kind: k, Share: 1, After: 2} }
 
 // newModel asks the servers at the addresses, the first ones first.
-func newModel(t testing.TB, o Options, addresses ...string) *Model {
+func newModel(t testing.TB, addresses ...string) *Model {
+	t.Helper()
+	return newModelWith(t, Defaults(), addresses...)
+}
+
+// hasty waits for hanging servers no longer than a test does.
+func hasty(k modelmock.Kind) Options {
+	o := Defaults()
+	switch k {
+	case modelmock.HangBeforeHeaders, modelmock.HangBeforeFirstToken:
+		o.FirstToken = policy.Duration(500 * time.Millisecond)
+	case modelmock.Stall:
+		o.Stall = policy.Duration(300 * time.Millisecond)
+	}
+	return o
+}
+
+func newModelWith(t testing.TB, o Options, addresses ...string) *Model {
 	t.Helper()
 	o.Upstreams = map[string]Upstream{}
 	for i, address := range addresses {
@@ -61,13 +78,6 @@ func newModel(t testing.TB, o Options, addresses ...string) *Model {
 	}
 	t.Cleanup(func() { _ = m.Close() })
 	return m
-}
-
-func impatient() Options {
-	o := Defaults()
-	o.Timeout, o.FirstToken = policy.Duration(3*time.Second), policy.Duration(time.Second)
-	o.Stall, o.Queue = policy.Duration(150*time.Millisecond), policy.Duration(200*time.Millisecond)
-	return o
 }
 
 var hello = Request{Messages: []Message{{"system", "be brief"}, {"user", "hello"}}, MaxTokens: 100}
@@ -91,7 +101,7 @@ func TestAnswers(t *testing.T) {
 			faults = append(faults, always(kind))
 		}
 		s, address := mock(t, "one two three four", faults...)
-		said, result, err := ask(t, newModel(t, impatient(), address))
+		said, result, err := ask(t, newModel(t, address))
 		if err != nil || said != "one two three four" || result.FinishReason != "stop" || !result.Begun {
 			t.Errorf("%s: %q %+v %v", kind, said, result, err)
 		}
@@ -118,7 +128,7 @@ func TestRequestIsWhatTheProtocolSays(t *testing.T) {
 		_, _ = io.WriteString(w, "\ufeff: hi\r\nevent: x\r\ndata: {\"choices\":[{\"delta\":\rdata: {\"content\":\"ok\"}}]}\n\n"+
 			"data:{\"choices\":[{\"index\":1,\"delta\":{\"content\":\"no\"}},{\"index\":0,\"delta\":{},\"finish_reason\":\"length\"}]}\n\n")
 	}))
-	said, result, err := ask(t, newModel(t, impatient(), address))
+	said, result, err := ask(t, newModel(t, address))
 	if said != "ok" || err != nil || result.FinishReason != "length" {
 		t.Errorf("%q %+v %v", said, result, err)
 	}
@@ -144,10 +154,10 @@ func TestFaultsBeforeTheFirstToken(t *testing.T) {
 			t.Parallel()
 			bad, address := mock(t, "never", always(kind))
 			_, good := mock(t, "well said")
-			if said, _, err := ask(t, newModel(t, impatient(), address, good)); said != "well said" || err != nil {
+			if said, _, err := ask(t, newModelWith(t, hasty(kind), address, good)); said != "well said" || err != nil {
 				t.Errorf("%q, %v", said, err)
 			}
-			said, _, err := ask(t, newModel(t, impatient(), address))
+			said, _, err := ask(t, newModelWith(t, hasty(kind), address))
 			var f *Failure
 			if !errors.As(err, &f) || f.Reason != reason || said != "" {
 				t.Errorf("alone: %q, %v; want %s", said, err, reason)
@@ -168,7 +178,7 @@ func TestFaultsAfterTheFirstToken(t *testing.T) {
 			t.Parallel()
 			_, address := mock(t, "one two three four", always(kind))
 			other, good := mock(t, "well said")
-			said, result, err := ask(t, newModel(t, impatient(), address, good))
+			said, result, err := ask(t, newModelWith(t, hasty(kind), address, good))
 			var f *Failure
 			if !errors.As(err, &f) || f.Reason != reason || said != "one two " || !result.Begun {
 				t.Errorf("%q, %v; want %s", said, err, reason)
@@ -186,7 +196,7 @@ func TestFaultsAfterTheFirstToken(t *testing.T) {
 func TestTheWholeAnswerHasItsTime(t *testing.T) {
 	s, address := mock(t, "")
 	s.SetProfile(modelmock.Profile{PerToken: modelmock.Latency{Median: 20 * time.Millisecond}, Tokens: 1000})
-	m := newModel(t, impatient(), address)
+	m := newModel(t, address)
 	var f *Failure
 	_, err := m.Complete(t.Context(), hello, time.Now().Add(200*time.Millisecond), func(string) error { return nil })
 	if !errors.As(err, &f) || f.Reason != Timeout {
@@ -198,7 +208,7 @@ func TestTheWholeAnswerHasItsTime(t *testing.T) {
 func TestWorkEndsWithItsCustomer(t *testing.T) {
 	s, address := mock(t, "")
 	s.SetProfile(modelmock.Profile{PerToken: modelmock.Latency{Median: time.Millisecond}, Tokens: 10_000})
-	m := newModel(t, impatient(), address)
+	m := newModel(t, address)
 	left := errors.New("left")
 	for range 2 * mostFailures {
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -228,7 +238,7 @@ func TestWorkEndsWithItsCustomer(t *testing.T) {
 
 func TestAnUpstreamThatFailsIsSpared(t *testing.T) {
 	bad, address := mock(t, "", always(modelmock.ServerError))
-	m := newModel(t, impatient(), address)
+	m := newModel(t, address)
 	for range 50 {
 		_, _, _ = ask(t, m)
 	}
@@ -246,7 +256,7 @@ func TestAnUpstreamThatFailsIsSpared(t *testing.T) {
 
 func TestRetryAfterIsHonoured(t *testing.T) {
 	limited, address := mock(t, "", always(modelmock.RateLimitedWithHint))
-	m := newModel(t, impatient(), address)
+	m := newModel(t, address)
 	for range 20 {
 		_, _, _ = ask(t, m)
 	}
@@ -261,7 +271,7 @@ func TestRetriesAreBounded(t *testing.T) {
 		asked.Add(1)
 		w.WriteHeader(http.StatusTooManyRequests) // which opens no circuit
 	}))
-	m := newModel(t, impatient(), address)
+	m := newModel(t, address)
 	const requests = 200
 	var wait sync.WaitGroup
 	for range requests {
@@ -279,7 +289,7 @@ func TestRedirectsKeepTheKey(t *testing.T) {
 	address := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, thief, http.StatusTemporaryRedirect)
 	}))
-	if _, _, err := ask(t, newModel(t, impatient(), address)); err == nil || stolen.Load() {
+	if _, _, err := ask(t, newModel(t, address)); err == nil || stolen.Load() {
 		t.Errorf("%v; the other server was asked: %v", err, stolen.Load())
 	}
 }
