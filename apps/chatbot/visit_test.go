@@ -1,9 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"io"
+	"log"
+	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/iotest"
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/framework/frameworktest"
@@ -13,8 +21,8 @@ import (
 	"github.com/innatural/chatbot/policies"
 )
 
-// openWithModel opens the page of the whole shop, whose policy names a model.
-func openWithModel(t *testing.T, d browsertest.Device) (*modelmock.Server, *browsertest.Page) {
+// startWithModel starts the whole shop, whose policy names a model.
+func startWithModel(t *testing.T) (*modelmock.Server, *frameworktest.Server) {
 	t.Helper()
 	mock, err := modelmock.New(modelmock.Config{})
 	if err != nil {
@@ -23,11 +31,7 @@ func openWithModel(t *testing.T, d browsertest.Device) (*modelmock.Server, *brow
 	upstream := httptest.NewServer(mock)
 	t.Cleanup(upstream.Close)
 	policy := policies.Chatbot + "\n[plugins.chat.model.upstreams.mock]\nurl = \"" + upstream.URL + "/v1\"\nmodel = \"mock\"\n"
-	s := frameworktest.StartWith(t, framework.PolicyText("chatbot.toml", policy), plugins.Standard()...)
-	p := browsertest.Open(t, d)
-	p.Go(s.URL)
-	p.Wait(`document.querySelector(".message.shop .choices")`)
-	return mock, p
+	return mock, frameworktest.StartWith(t, framework.PolicyText("chatbot.toml", policy), plugins.Standard()...)
 }
 
 // down is a model that refuses every request.
@@ -61,7 +65,10 @@ func TestAVisitWithAModel(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			mock, p := openWithModel(t, tt.device)
+			mock, s := startWithModel(t)
+			p := browsertest.Open(t, tt.device)
+			p.Go(s.URL)
+			p.Wait(`document.querySelector(".message.shop .choices")`)
 			if got := say(p, tt.product); got == "" || len(shown(p)) == 0 || p.Count(".note") != 0 {
 				t.Errorf("answer: %q with %d products and %d notes", got, len(shown(p)), p.Count(".note"))
 			}
@@ -90,5 +97,45 @@ func TestAVisitWithAModel(t *testing.T) {
 			}
 			p.NoErrors()
 		})
+	}
+}
+
+// What is lost on the way is sent again and answered once: the model is asked once.
+func TestAnAnswerThatIsLostOnTheWayIsGivenAgain(t *testing.T) {
+	mock, s := startWithModel(t)
+	shop, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	way := httputil.NewSingleHostReverseProxy(shop)
+	var streams atomic.Int32
+	way.ModifyResponse = func(r *http.Response) error {
+		if r.Request.URL.Path != "/api/chat/stream" || streams.Add(1) > 1 {
+			return nil
+		}
+		whole, err := io.ReadAll(r.Body)
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(whole[:len(whole)/3]), iotest.ErrReader(io.ErrUnexpectedEOF)), r.Body}
+		return err
+	}
+	way.ErrorLog = log.New(io.Discard, "", 0)
+	proxy := httptest.NewServer(way)
+	t.Cleanup(proxy.Close)
+	p := browsertest.Open(t, browsertest.Device{Width: 360, Height: 740})
+	p.Go(proxy.URL)
+	p.Wait(`document.querySelector(".message.shop .choices")`)
+	if got := say(p, "Quel shampooing pour cheveux secs ?"); got == "" || len(shown(p)) == 0 {
+		t.Errorf("answer: %q with %d products", got, len(shown(p)))
+	}
+	if p.Count(".message.user") != 1 || p.Count(".message.shop") != 2 || p.Count(".notice") != 0 {
+		t.Error("the page shows the failure, too")
+	}
+	if n := streams.Load(); n != 2 {
+		t.Errorf("%d streams", n)
+	}
+	if n := mock.Stats().Requests; n != 1 {
+		t.Errorf("the model was asked %d times", n)
 	}
 }
