@@ -258,7 +258,10 @@ func TestTheBudgetHolds(t *testing.T) {
 	usage := probe["usage"].(map[string]any)
 	reserved := int(mock.Stats().PromptTokens)*2 + b.options.MaxTokens // prompts are estimated on the safe side
 	budget := 100 * reserved
-	b, mock = newModelBot(t, honest, nil, func(o *Options) { o.Model.Budget.Total = budget })
+	b, mock = newModelBot(t, honest, nil, func(o *Options) {
+		o.Model.Budget.Total = budget
+		o.Model.FirstToken, o.Model.Stall, o.Model.Timeout = policy.Duration(time.Minute), policy.Duration(time.Minute), policy.Duration(time.Minute)
+	})
 	degraded := make([]bool, 1000)
 	var wait sync.WaitGroup
 	for i := range degraded {
