@@ -35,6 +35,7 @@ type Options struct {
 	MaxTurns    int             `toml:"max_turns" doc:"How many of the latest turns of each conversation are kept." check:"min=1,max=200"`
 	TicketTTL   policy.Duration `toml:"ticket_ttl" doc:"How long an after-sales ticket is kept." check:"min=1d,max=3650d"`
 	TicketBytes policy.Size     `toml:"ticket_bytes" doc:"Most bytes that all tickets hold; beyond it the oldest go." check:"min=1MiB,max=64GiB"`
+	LogContent  bool            `toml:"log_content" doc:"Whether messages and answers are logged, without the personal data that has a known form: addresses, phone, bank, card and order numbers, names where they are told as such."`
 	Model       model.Options   `toml:"model" doc:"The model that answers what the embedded answers do not answer best."`
 }
 
@@ -124,6 +125,7 @@ type chat struct {
 	greeting    greeting
 	messages    map[string]shop.Text
 	log         *slog.Logger
+	logContent  bool
 	metrics     metrics
 	removeGauge func()
 }
@@ -135,7 +137,7 @@ func newChat(
 	c := &chat{
 		talks: conversation.New(s.conversations, o.MaxTurns), desk: desk.New(s.tickets), active: s.active, answers: s.answers,
 		cache:     reusable,
-		upstreams: m, options: o.Model, log: log, metrics: newMetrics(registry),
+		upstreams: m, options: o.Model, log: log, logContent: o.LogContent, metrics: newMetrics(registry),
 	}
 	if m.Model != nil {
 		c.shop = grounding.NewShop(catalogue, faq)

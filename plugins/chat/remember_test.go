@@ -159,3 +159,31 @@ func TestCustomerIsAnsweredWithoutAStore(t *testing.T) {
 		t.Error("the failure is not logged")
 	}
 }
+
+func TestPersonalDataStaysOutOfLogsAndMetrics(t *testing.T) {
+	const message = "Je suis Zéphyrine, zephyrine@boutique.fr, 06 12 34 56 78, ma commande 4711 : un savon ?"
+	for name, on := range map[string]bool{"by default": false, "with content": true} {
+		t.Run(name, func(t *testing.T) {
+			b := newBot(t, func(o *Options) { o.LogContent = on })
+			for _, handler := range []string{"chat", "chat.stream"} {
+				body := fmt.Sprintf(`{"message":%q,"sessionId":"anna-4f2c","userProfile":{"name":"Zéphyrine","email":"zephyrine@boutique.fr"}}`, message)
+				if _, err := b.text(t.Context(), handler, framework.NewRequest("POST", "/", []byte(body))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.notKept(t.Context(), "conversations", errDisk)
+			_, metrics, err := b.metrics.WriteMetrics("text/plain")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, secret := range []string{"éphyrine", "zephyrine", "12 34", "4711", "anna-4f2c"} {
+				if said := b.logs.String() + string(metrics); strings.Contains(said, secret) {
+					t.Errorf("%s is in logs or metrics:\n%s", secret, b.logs)
+				}
+			}
+			if logged := strings.Contains(b.logs.String(), "un savon"); logged != on {
+				t.Errorf("the message is logged: %v, want %v:\n%s", logged, on, b.logs)
+			}
+		})
+	}
+}

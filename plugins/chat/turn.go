@@ -11,6 +11,7 @@ import (
 	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
 	"github.com/innatural/chatbot/plugins/chat/internal/grounding"
 	"github.com/innatural/chatbot/plugins/chat/internal/model"
+	"github.com/innatural/chatbot/plugins/chat/internal/redact"
 	"github.com/innatural/chatbot/plugins/chat/internal/responder"
 )
 
@@ -131,9 +132,14 @@ func (c *chat) run(ctx context.Context, t *turn, stages []stage) error {
 	return stages[0](c, ctx, t, func(ctx context.Context) error { return c.run(ctx, t, stages[1:]) })
 }
 
-// measure counts a turn.
+// measure counts a turn, and logs what was said where the policy wants that.
 func (c *chat) measure(ctx context.Context, t *turn, next func(context.Context) error) error {
 	err := next(ctx)
+	if c.logContent {
+		known := t.before.Profile.With(t.Profile)
+		c.log.InfoContext(ctx, "Turn", "message", redact.Text(t.Message, known.Name), "answer", redact.Text(t.sent.String(), known.Name),
+			"language", t.reply.Language, "intent", t.reply.Intent.Name, "source", t.reply.Source)
+	}
 	if err != nil {
 		if errors.Is(context.Cause(ctx), framework.ErrClientGone) {
 			phase := "stream"

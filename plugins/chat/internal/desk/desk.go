@@ -124,7 +124,9 @@ func (d *Desk) Find(ctx context.Context, session, id, order string) (*Ticket, er
 	if err != nil {
 		return nil, err
 	}
-	if f == nil || !(session != "" && session == f.Session || order != "" && sameOrder(order, f.Order)) {
+	opened := f != nil && session != "" && session == f.Session
+	ordered := f != nil && sameOrder(order, f.Order)
+	if !opened && !ordered {
 		return nil, ErrNotFound
 	}
 	return &f.Ticket, nil
