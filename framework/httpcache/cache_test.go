@@ -625,6 +625,21 @@ func TestStoredAnswersSurviveAReload(t *testing.T) {
 	}
 }
 
+// What a 304 consists of is made for the first one, and weighed.
+func TestTheFormOfA304IsMadeOnce(t *testing.T) {
+	f := start(t)
+	ask := func(condition string) int64 {
+		if _, err := f.do(t.Context(), "k", httpcache.Request{IfNoneMatch: condition}); err != nil {
+			t.Fatal(err)
+		}
+		return f.memory.Stats().Bytes
+	}
+	whole, first, second := ask(""), ask("*"), ask("*")
+	if first <= whole || second != first {
+		t.Errorf("%d bytes, %d after a 304, %d after another", whole, first, second)
+	}
+}
+
 // What an answer is said to cost must be within 15 % of what the heap holds for it, with and without its variants.
 func TestCostIsWhatTheHeapHolds(t *testing.T) {
 	const n = 4000

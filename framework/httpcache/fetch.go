@@ -151,7 +151,7 @@ func (c *Cache) fetchFailed(key string, rule *Rule, old held, got *fetched, err 
 	}
 	status := rule.ErrorStatus(err)
 	if ttl := rule.ttl(status); status != http.StatusOK && ttl > 0 {
-		r := &representation{status: status, made: time.Now(), err: err, tags: rule.Tags, plain: &variant{}}
+		r := &representation{status: status, made: time.Now(), err: err, tags: rule.Tags}
 		r.begin(rule, status, key, r.made)
 		got.representation = r
 		got.stored = c.keep(key, got.held, ttl, got.began)
@@ -194,7 +194,7 @@ func (c *Cache) store(key string, rule *Rule, got *fetched, made cache.Moment) {
 // keep stores a representation in memory and reports whether it did.
 func (c *Cache) keep(key string, h held, ttl time.Duration, began cache.Stamp) bool {
 	r := h.representation
-	r.grow = func(bytes int) { c.memory.Grow(key, r, bytes) }
+	r.layer, r.key = c.memory, key
 	return c.memory.Set(key, r, cache.Entry{TTL: ttl, Cost: r.cost(), Tags: r.tags, Made: began, Stale: h.purged})
 }
 

@@ -141,15 +141,12 @@ var errLook = errors.New("the look at the shared layer failed")
 
 // Head returns what Prepare was given, or nil.
 func (r *Ready) Head() []byte {
-	if head := r.form.head.Load(); head != nil {
-		return *head
-	}
-	return nil
+	return r.form.prepared()
 }
 
 // Prepare keeps the head with the stored answer, for all who are answered in this form, and returns it. It must not change any more.
 func (r *Ready) Prepare(head []byte) []byte {
-	if r.form.head.CompareAndSwap(nil, &head) && r.stored.grow != nil {
+	if r.form.prepare(head) {
 		r.stored.grow(cap(head))
 	}
 	return head

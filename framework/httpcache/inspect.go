@@ -123,7 +123,7 @@ func (c *Cache) sends(h held, rule *Rule, req *Request, detail, where string) Ve
 			v.Reason += ", and sent while a new one is made (stale_while_revalidate)"
 		}
 	}
-	own := held{&representation{status: h.status, made: h.made, err: h.err, plain: h.plain}, h.purged}
+	own := held{&representation{status: h.status, made: h.made, err: h.err}, h.purged}
 	if h.err == nil {
 		own.representation, _ = unmarshal(h.marshal(math.MaxInt), h.tags) // it was valid when it was stored
 	}
@@ -175,7 +175,7 @@ func (h held) describe(layer string, rule *Rule) Stored {
 	}
 	s.Variants = append(s.Variants, Body{encoding.Identity, len(h.plain.body), h.plain.etag})
 	for i, coding := range codings {
-		if v := h.encoded[i].Load(); v != nil && v != h.plain {
+		if v := h.encoded[i].Load(); v != nil && v != &h.plain {
 			s.Variants = append(s.Variants, Body{coding, len(v.body), v.etag})
 		}
 	}

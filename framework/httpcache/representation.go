@@ -9,7 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
+	"github.com/innatural/chatbot/framework/cache"
 	"github.com/innatural/chatbot/framework/encoding"
 )
 
@@ -17,41 +19,69 @@ import (
 type field struct{ name, value string }
 
 // representation is an answer with all that can be prepared of it. What it holds is shared by every request that it
-// answers and never changes, but for the encoded variants, each made when it is first asked for.
+// answers and never changes, but for what is made when it is first asked for: the encoded variants and the forms.
+//
+// What a hit reads comes first and lies together: where there are many answers, each place that it has to look at is one more way
+// to main memory.
 type representation struct {
-	status       int
-	made         time.Time
-	lastModified time.Time // zero when the handler gave none
-	etag         string    // of the identity body; empty when there is none
-	negotiable   bool      // the body may be compressed
-	plain        *variant
-	tags         []string
-	err          error // of the handler, stored in place of an answer
-
+	made time.Time
 	lifetime
-	encoding sync.Mutex // held while a variant is made
-	encoded  [3]atomic.Pointer[variant]
-	grow     func(bytes int)   // accounts for a variant; nil when the representation is not stored
-	improve  func(string) bool // has the variant of a coding compressed once more, or says that it is not to be now
+	err        error // of the handler, stored in place of an answer
+	status     int
+	negotiable bool // the body may be compressed
+	plain      variant
+	encoded    [3]atomic.Pointer[variant]
+	improve    func(string) bool // has the variant of a coding compressed once more, or says that it is not to be now
 
-	moment atomic.Pointer[moment]
+	moment       atomic.Pointer[moment]
+	encoding     sync.Mutex // held while a variant is made
+	lastModified time.Time  // zero when the handler gave none
+	tags         []string
+	layer        *cache.Memory // where it is stored, under the key; nil when it is not
+	key          string
 }
 
 // variant is the body in one content coding, and the forms of answering with it: whole, or as a 304.
 type variant struct {
 	body        []byte
-	etag        string
-	full        form
-	notModified form
+	etag        string       // empty when there is none
 	best        bool         // of the best level
 	left        atomic.Int32 // hits until it is to be compressed once more, when the rule has an encoder for that
+	full        form
+	notModified atomic.Pointer[form] // nil until it is needed
 }
 
 // form is one way of answering with a variant. Its head is what a server sends before the body, as far as each sending has it
 // alike: made when it is first needed, by who knows what else belongs to it.
 type form struct {
+	state  atomic.Int32 // of the head, which must not be read before it is ready
+	head   []byte
 	fields []field
-	head   atomic.Pointer[[]byte]
+}
+
+// The states of a head.
+const (
+	headMissing = iota
+	headComing
+	headReady
+)
+
+// prepared returns the head, or nil before there is one.
+func (f *form) prepared() []byte {
+	if f.state.Load() != headReady {
+		return nil
+	}
+	return f.head
+}
+
+// prepare keeps a head and reports whether it did: only the first one is kept.
+func (f *form) prepare(head []byte) bool {
+	if !f.state.CompareAndSwap(headMissing, headComing) {
+		return false
+	}
+	f.head = head
+	f.state.Store(headReady)
+	return true
 }
 
 // moment is what the fields of a hit say during one second.
@@ -66,9 +96,10 @@ func newRepresentation(resp *Response, made time.Time) *representation {
 	r := &representation{status: resp.Status, made: made, tags: resp.Tags}
 	h := resp.Header
 	directives := cacheControl(h)
+	etag := ""
 	if r.status == http.StatusOK && !directives.noStore {
-		if r.etag = h.Get("Etag"); !isETag(r.etag) {
-			r.etag = strongETag(resp.Body)
+		if etag = h.Get("Etag"); !isETag(etag) {
+			etag = strongETag(resp.Body)
 		}
 		if date, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
 			r.lastModified = date
@@ -84,21 +115,19 @@ func newRepresentation(resp *Response, made time.Time) *representation {
 	if vary := r.vary(h); vary != "" {
 		fields = append(fields, field{"Vary", vary})
 	}
-	if r.etag != "" {
+	if etag != "" {
 		fields = append(fields, field{"Accept-Ranges", "bytes"})
 	}
-	r.plain = newVariant(resp.Body, fields, r.etag)
+	r.plain.begin(resp.Body, fields, etag)
 	return r
 }
 
-func newVariant(body []byte, fields []field, etag string) *variant {
-	v := &variant{body: body, etag: etag}
+// begin sets what a variant without a coding is.
+func (v *variant) begin(body []byte, fields []field, etag string) {
 	if etag != "" {
 		fields = append(slices.Clip(fields), field{"ETag", etag})
-		v.notModified.fields = notModifiedFields(fields)
 	}
-	v.full.fields = fields
-	return v
+	v.body, v.etag, v.full.fields = body, etag, fields
 }
 
 // notModifiedFields returns those that a 304 repeats of a 200 (RFC 9110, section 15.4.5).
@@ -128,20 +157,20 @@ func (r *representation) vary(h http.Header) string {
 
 // answer returns the answer to a request: the variant that it accepts, or 304, 206 or 416 (RFC 9110, section 13.2.2).
 func (r *representation) answer(req *Request, e *encoding.Encoder) Result {
-	conditional := r.etag != "" && (req.Method == http.MethodGet || req.Method == http.MethodHead)
+	conditional := r.plain.etag != "" && (req.Method == http.MethodGet || req.Method == http.MethodHead)
 	part := conditional && req.Range != "" && req.Method == http.MethodGet &&
-		rangeApplies(req.IfRange, r.etag, r.lastModified, r.made)
+		rangeApplies(req.IfRange, r.plain.etag, r.lastModified, r.made)
 	coding := encoding.Identity
 	// Parts are those of the identity body, whose bytes stay the same whatever the encoder does.
 	if r.negotiable && !part && e != nil && !req.NoCompression && len(r.plain.body) >= e.MinSize() {
 		coding, _ = encoding.Negotiate(req.AcceptEncoding, e.Offered())
 	}
-	v := r.plain
+	v := &r.plain
 	if coding != encoding.Identity {
 		if v = r.encoded[slot(coding)].Load(); v == nil {
 			if conditional && req.IfNoneMatch != "" {
 				if etag := r.hadVariant(req.IfNoneMatch, coding); etag != "" { // no need to make it to say so
-					return Result{Status: http.StatusNotModified, fields: withETag(r.plain.notModified.fields, etag)}
+					return Result{Status: http.StatusNotModified, fields: withETag(notModifiedFields(r.plain.full.fields), etag)}
 				}
 			}
 			v = r.encode(coding, e)
@@ -156,15 +185,15 @@ func (r *representation) answer(req *Request, e *encoding.Encoder) Result {
 	}
 	if req.IfNoneMatch != "" {
 		if matchesAny(req.IfNoneMatch, v.etag) {
-			return v.unchanged()
+			return r.unchanged(v)
 		}
 		if coding != encoding.Identity {
 			if etag := r.hadVariant(req.IfNoneMatch, coding); etag != "" {
-				return Result{Status: http.StatusNotModified, fields: withETag(r.plain.notModified.fields, etag)}
+				return Result{Status: http.StatusNotModified, fields: withETag(notModifiedFields(r.plain.full.fields), etag)}
 			}
 		}
 	} else if req.IfModifiedSince != "" && notModifiedSince(req.IfModifiedSince, r.lastModified) {
-		return v.unchanged()
+		return r.unchanged(v)
 	}
 	if part {
 		cut(&res, req.Range)
@@ -172,9 +201,18 @@ func (r *representation) answer(req *Request, e *encoding.Encoder) Result {
 	return res
 }
 
-// unchanged answers that the client has the variant.
-func (v *variant) unchanged() Result {
-	return Result{Status: http.StatusNotModified, fields: v.notModified.fields, form: &v.notModified}
+// unchanged answers that the client has a variant.
+func (r *representation) unchanged(v *variant) Result {
+	f := v.notModified.Load()
+	if f == nil {
+		f = &form{fields: notModifiedFields(v.full.fields)}
+		if v.notModified.CompareAndSwap(nil, f) {
+			r.grow(formBytes + fieldBytes*cap(f.fields))
+		} else {
+			f = v.notModified.Load()
+		}
+	}
+	return Result{Status: http.StatusNotModified, fields: f.fields, form: f}
 }
 
 // cut makes a 206 or a 416 of a 200 (RFC 9110, sections 15.3.7 and 15.5.17).
@@ -209,20 +247,29 @@ func (r *representation) at(name string, age, ttl time.Duration) *moment {
 	return m
 }
 
-// The bytes that a field's strings' headers and a representation without its contents occupy.
+// The bytes that a field's strings' headers occupy, and what has fields without them.
 const (
 	fieldBytes          = 32
-	representationBytes = 320
+	formBytes           = int(unsafe.Sizeof(form{}))
+	variantBytes        = int(unsafe.Sizeof(variant{}))
+	representationBytes = int(unsafe.Sizeof(representation{}))
 )
+
+// grow accounts for bytes that the representation holds more, once it is stored.
+func (r *representation) grow(bytes int) {
+	if r.layer != nil {
+		r.layer.Grow(r.key, r, bytes)
+	}
+}
 
 // cost returns the bytes that the representation occupies.
 func (r *representation) cost() int {
-	n := representationBytes + r.plain.cost()
+	n := representationBytes - variantBytes + r.plain.cost()
 	for _, f := range r.plain.full.fields {
 		n += len(f.name) + len(f.value)
 	}
 	for i := range r.encoded {
-		if v := r.encoded[i].Load(); v != nil && v != r.plain {
+		if v := r.encoded[i].Load(); v != nil && v != &r.plain {
 			n += v.cost()
 		}
 	}

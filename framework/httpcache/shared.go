@@ -15,15 +15,15 @@ func (r *representation) marshal(most int) []byte {
 	room := most - len(r.plain.body)
 	var slots []int
 	for i := range r.encoded {
-		if v := r.encoded[i].Load(); v != nil && v != r.plain && len(v.body) <= room {
+		if v := r.encoded[i].Load(); v != nil && v != &r.plain && len(v.body) <= room {
 			slots, room = append(slots, i), room-len(v.body)
 		}
 	}
 	fields := r.plain.full.fields
-	if r.etag != "" {
-		fields = fields[:len(fields)-1] // newVariant adds the ETag again
+	if r.plain.etag != "" {
+		fields = fields[:len(fields)-1] // begin adds the ETag again
 	}
-	size := most - room + len(r.etag) + 96
+	size := most - room + len(r.plain.etag) + 96
 	for _, f := range fields {
 		size += len(f.name) + len(f.value) + 4
 	}
@@ -39,7 +39,7 @@ func (r *representation) marshal(most int) []byte {
 		negotiable = 1
 	}
 	b = binary.AppendUvarint(b, negotiable)
-	b = appendText(b, r.etag)
+	b = appendText(b, r.plain.etag)
 	b = binary.AppendUvarint(b, uint64(len(fields)))
 	for _, f := range fields {
 		b = appendText(appendText(b, f.name), f.value)
@@ -72,7 +72,7 @@ func unmarshal(b []byte, tags []string) (*representation, bool) {
 		r.lastModified = time.Unix(modified, 0).UTC()
 	}
 	r.negotiable = d.uvarint() == 1
-	r.etag = d.text()
+	etag := d.text()
 	n := d.uvarint()
 	if n > uint64(len(d.b)) {
 		return nil, false
@@ -81,7 +81,7 @@ func unmarshal(b []byte, tags []string) (*representation, bool) {
 	for range n {
 		fields = append(fields, field{d.text(), d.text()})
 	}
-	r.plain = newVariant(d.bytes(), fields, r.etag)
+	r.plain.begin(d.bytes(), fields, etag)
 	for len(d.b) > 0 {
 		kind := d.uvarint()
 		if body := d.bytes(); !d.bad && kind>>1 < uint64(len(codings)) {

@@ -38,12 +38,10 @@ func (r *representation) encode(coding string, e *encoding.Encoder) *variant {
 	if v := place.Load(); v != nil {
 		return v
 	}
-	v := r.plain
+	v := &r.plain
 	if body, ok := e.Encode(coding, r.plain.body); ok {
 		v = r.newEncoded(coding, body, false)
-		if r.grow != nil {
-			r.grow(v.cost())
-		}
+		r.grow(v.cost())
 	}
 	place.Store(v)
 	return v
@@ -51,10 +49,9 @@ func (r *representation) encode(coding string, e *encoding.Encoder) *variant {
 
 // newEncoded returns the variant of a body in a coding.
 func (r *representation) newEncoded(coding string, body []byte, best bool) *variant {
-	etag := encodedETag(r.etag, coding, best)
+	etag := encodedETag(r.plain.etag, coding, best)
 	v := &variant{body: body, etag: etag, best: best}
 	v.full.fields = append(withETag(r.plain.full.fields, etag), field{"Content-Encoding", coding})
-	v.notModified.fields = withETag(r.plain.notModified.fields, etag)
 	if !best {
 		v.left.Store(bestAfter)
 	}
@@ -79,7 +76,7 @@ func encodedETag(etag, coding string, best bool) string {
 // not be made to say that it has not changed.
 func (r *representation) hadVariant(ifNoneMatch, coding string) string {
 	for _, best := range []bool{false, true} {
-		if etag := encodedETag(r.etag, coding, best); matchesAny(ifNoneMatch, etag) {
+		if etag := encodedETag(r.plain.etag, coding, best); matchesAny(ifNoneMatch, etag) {
 			return etag
 		}
 	}
@@ -90,7 +87,7 @@ func (r *representation) hadVariant(ifNoneMatch, coding string) string {
 func (r *representation) codings() []string {
 	var list []string
 	for i := range r.encoded {
-		if v := r.encoded[i].Load(); v != nil && v != r.plain {
+		if v := r.encoded[i].Load(); v != nil && v != &r.plain {
 			list = append(list, codings[i])
 		}
 	}
@@ -144,11 +141,9 @@ func (c *Cache) improver(key string, rule *Rule, r *representation, share func()
 
 // cost returns the bytes that the variant occupies, without the strings that it shares.
 func (v *variant) cost() int {
-	n := cap(v.body) + fieldBytes*(cap(v.full.fields)+cap(v.notModified.fields)+3)
-	for _, form := range []*form{&v.full, &v.notModified} {
-		if head := form.head.Load(); head != nil {
-			n += cap(*head)
-		}
+	n := variantBytes + cap(v.body) + fieldBytes*cap(v.full.fields) + cap(v.full.prepared())
+	if f := v.notModified.Load(); f != nil {
+		n += formBytes + fieldBytes*cap(f.fields) + cap(f.prepared())
 	}
 	return n
 }
