@@ -339,7 +339,11 @@ func TestWhatIsKeptHasBoundsAndAnEnd(t *testing.T) {
 	if size := browsertest.Eval[int](p, kept+`.length`); size > 200000 || size < 150000 {
 		t.Errorf("%d characters are kept", size)
 	}
-	browsertest.Eval[any](p, `localStorage.setItem("innatural.conversation", `+kept+`.replace(/"at":\d+,"said/, '"at":' + (Date.now() - 86400001) + ',"said'))`)
+	browsertest.Eval[any](p, `(() => {
+		const record = JSON.parse(`+kept+`);
+		record.at = Date.now() - 86400001;
+		localStorage.setItem("innatural.conversation", JSON.stringify(record));
+	})()`)
 	p.Go(s.url)
 	p.Wait(`document.querySelector(".options")`) // a day later it is greeted anew
 	if session := browsertest.Eval[string](p, `JSON.parse(`+kept+`).session`); session == "old" || p.Count(".message") != 1 {

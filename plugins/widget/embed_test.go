@@ -101,14 +101,14 @@ func TestAPhoneShowsTheChatAlone(t *testing.T) {
 	s, p := elsewhere(t, browsertest.Device{Width: 360, Height: 740})
 	browsertest.Eval[any](p, `innaturalChat.open()`)
 	p.Wait(ready)
-	size := browsertest.Eval[string](p, `(({ width, height }) => width + " " + height)(`+tree+`.querySelector("iframe").getBoundingClientRect())`)
+	frame := p.Frame(s.url)
+	size := browsertest.Eval[string](frame, `innerWidth + " " + innerHeight`)
 	if size != "360 740" {
 		t.Errorf("the chat is %s", size)
 	}
 	if shown := browsertest.Eval[bool](p, button+`.checkVisibility()`); shown {
 		t.Error("the button covers the chat")
 	}
-	frame := p.Frame(s.url)
 	frame.Wait(`document.querySelector(".chip")`)
 	frame.FitsItsWidth()
 	p.Screenshot(screenshots, "embedded-phone")
@@ -136,7 +136,8 @@ func TestMessagesOfOthersDoNothing(t *testing.T) {
 func TestASiteThatIsNotNamedCannotShowTheChat(t *testing.T) {
 	s := openShop(t, `embed_origins = ["https://www.shop.example"]`)
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `<!doctype html><title>Elsewhere</title><link rel="icon" href="data:,"><body><script src="%s/widget.js"></script>`, s.url)
+		fmt.Fprintf(w, `<!doctype html><title>Elsewhere</title><link rel="icon" href="data:,">
+<body><script src="%s/widget.js"></script>`, s.url)
 	}))
 	t.Cleanup(host.Close)
 	p := browsertest.Open(t, desktop)

@@ -75,7 +75,8 @@ func openShop(t *testing.T, options string) *shop {
 	build := func(*framework.Host, framework.NoOptions) (framework.Handlers, error) {
 		return framework.Handlers{"shop.stream": s.stream, "shop.post": s.post, "shop.get": s.get, "shop.image": image}, nil
 	}
-	s.url = frameworktest.Start(t, shopPolicy+"[plugins.widget]\n"+options+"\n", widget.Plugin(), framework.NewPlugin(info, framework.NoOptions{}, build)).URL
+	policy := shopPolicy + "[plugins.widget]\n" + options + "\n"
+	s.url = frameworktest.Start(t, policy, widget.Plugin(), framework.NewPlugin(info, framework.NoOptions{}, build)).URL
 	return s
 }
 

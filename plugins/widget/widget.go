@@ -1,6 +1,6 @@
-// Package widget serves the shop's chat page, one file of HTML, CSS and JavaScript that asks nothing of any other server, and the
-// script that puts it on other pages. The page's Content-Security-Policy allows exactly its script and its style, by their hashes,
-// and no HTML made of text.
+// Package widget serves the shop's chat page, one file of HTML, CSS and JavaScript that asks nothing of any other server, and
+// the script that puts it on other pages. The page's Content-Security-Policy allows exactly its script and its style, by their
+// hashes, and no HTML made of text.
 package widget
 
 import (

@@ -195,10 +195,11 @@ func (p *Page) NoErrors() {
 // Hears waits until the console shows an error that contains a text.
 func (p *Page) Hears(text string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); Eval[bool](p, "new Promise(requestAnimationFrame).then(() => true)") {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		if slices.ContainsFunc(p.Errors(), func(e string) bool { return strings.Contains(e, text) }) {
 			return
 		}
+		Eval[bool](p, "new Promise(requestAnimationFrame).then(() => true)")
 	}
 	p.t.Fatalf("the console does not show %q, but:\n%s", text, strings.Join(p.Errors(), "\n"))
 }

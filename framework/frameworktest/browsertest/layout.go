@@ -9,8 +9,8 @@ import (
 //go:embed testdata/axe-core/axe.min.js
 var axe string
 
-// Accessible fails the test when axe-core finds something in the page as it stands that keeps it from people: its rules of WCAG 2.2 at
-// levels A and AA, and its best practices. What it can't decide is not counted.
+// Accessible fails the test when axe-core finds something in the page as it stands that keeps it from people: by its rules of
+// WCAG 2.2 at levels A and AA, and its best practices. What it can't decide is not counted.
 func (p *Page) Accessible() {
 	p.t.Helper()
 	Eval[bool](p, settled)

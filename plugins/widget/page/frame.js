@@ -1,5 +1,5 @@
-// ---- In a frame, the button that opens and closes the chat is the page's around it. Its script has put that page's origin into the
-// fragment; pages that the policy doesn't name can't show this one.
+// ---- In a frame, the button that opens and closes the chat is on the page around it, whose origin is in the fragment. Pages that
+// the policy doesn't name can't show this one.
 
 const embedder = parent === window ? null : fragment.get("host");
 

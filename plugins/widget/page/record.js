@@ -21,9 +21,11 @@ function newRecord() {
   return fresh;
 }
 
-// kept is what is kept of a last event.
-const kept = ({ fullMessage, language, products, ticket, degraded, suggestions, showCategories, categories, showSubcategories, subcategories }) =>
-  ({ fullMessage, language, products, ticket, degraded, suggestions, showCategories, categories, showSubcategories, subcategories });
+// kept returns of a last event what is shown of it.
+const SHOWN = [
+  "fullMessage", "language", "products", "ticket", "degraded", "suggestions", "showCategories", "categories", "showSubcategories", "subcategories",
+];
+const kept = (event) => Object.fromEntries(SHOWN.map((key) => [key, event[key]]));
 
 function remember(entry) {
   record.said.push(entry);
