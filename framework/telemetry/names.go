@@ -100,7 +100,7 @@ const (
 	ChatMessagesHelp = "Messages of customers."
 
 	ChatSessionsActive     = "chat_sessions_active"
-	ChatSessionsActiveHelp = "Conversations held in memory."
+	ChatSessionsActiveHelp = "Conversations that this instance answered in within their ttl."
 
 	ChatDuration     = "chat_duration_seconds" // source
 	ChatDurationHelp = "Time from a message to the end of its answer."

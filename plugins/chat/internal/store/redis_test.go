@@ -2,10 +2,12 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/innatural/chatbot/framework/cache"
 	"github.com/innatural/chatbot/framework/frameworktest/redistest"
 	"github.com/innatural/chatbot/plugins/chat/internal/store"
 )
@@ -111,5 +113,28 @@ func TestLockIsProlonged(t *testing.T) {
 	l.Release()
 	if n := server.Client.Exists(t.Context(), keys[0]).Val(); n != 0 {
 		t.Error("a lock that was given back is there")
+	}
+}
+
+// In a Cluster the parts of a value are on one of the nodes, and values on all.
+func TestCluster(t *testing.T) {
+	cluster := redistest.StartCluster(t)
+	s := newRedisOn(t, cache.RedisOptions{Addresses: cluster.Addresses(), Cluster: true}, time.Hour)
+	for i := range 50 {
+		key := fmt.Sprint("key", i)
+		l := lock(t, s, key)
+		if err := l.Put(t.Context(), []byte(key)); err != nil {
+			t.Error(err)
+		}
+		l.Release()
+		if got := get(t, s, key); got != key {
+			t.Errorf("%s is %q", key, got)
+		}
+		if err := s.Delete(t.Context(), key); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := s.taken.Load(); n > 0 {
+		t.Errorf("memory took %d operations", n)
 	}
 }

@@ -48,12 +48,18 @@ func (l *lines) String() string {
 
 func newRedis(t testing.TB, server *redistest.Server, ttl time.Duration) *redisStore {
 	t.Helper()
+	return newRedisOn(t, cache.RedisOptions{Addresses: []string{server.Address()}}, ttl)
+}
+
+func newRedisOn(t testing.TB, o cache.RedisOptions, ttl time.Duration) *redisStore {
+	t.Helper()
+	o.Prefix, o.MaxValue = "test:", 1<<20
 	layers, err := cache.NewMemory(1 << 20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &redisStore{memory: store.NewMemory(store.Limits{TTL: ttl, MaxBytes: 1 << 20}), logs: &lines{}}
-	r.client = cache.NewRedis(layers, cache.RedisOptions{Addresses: []string{server.Address()}, Prefix: "test:", MaxValue: 1 << 20})
+	r.client = cache.NewRedis(layers, o)
 	r.Redis = store.NewRedis(r.client, store.RedisOptions{
 		Name: "things", TTL: ttl, Memory: r.memory, Log: slog.New(slog.NewTextHandler(r.logs, nil)),
 		Merge: func(shared, here []byte) []byte { return []byte(string(shared) + "+" + string(here)) },
@@ -161,6 +167,30 @@ func TestValues(t *testing.T) {
 		}
 		if got := get(t, s, "a"); got != "" {
 			t.Errorf("after its deletion a is %q", got)
+		}
+	})
+}
+
+// Keys may be of any bytes, and none is taken for another.
+func TestHostileKeys(t *testing.T) {
+	each(t, time.Hour, func(t *testing.T, s, other store.Store) {
+		keys := []string{
+			"a", "a:value", "a:lock", "{a}", "}a{", "a}{b", "*", "../a", "a\x00", "\xff\xfe", " ", "'; DROP", "ä", strings.Repeat("k", 1000),
+		}
+		for _, key := range keys {
+			l := lock(t, s, key)
+			if l.Value != nil {
+				t.Errorf("%.20q has the value %q of another key", key, l.Value)
+			}
+			if err := l.Put(t.Context(), []byte("of "+key)); err != nil {
+				t.Errorf("%.20q: %v", key, err)
+			}
+			defer l.Release() // every lock is one of its own
+		}
+		for _, key := range keys {
+			if got := get(t, other, key); got != "of "+key {
+				t.Errorf("%.20q is %.20q", key, got)
+			}
 		}
 	})
 }
