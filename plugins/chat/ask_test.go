@@ -280,6 +280,41 @@ func TestTheBudgetHolds(t *testing.T) {
 	}
 }
 
+// What was set aside and not spent comes back, and what broke off is charged as far as it came.
+func TestTheBudgetIsSettled(t *testing.T) {
+	const budget = 1 << 20
+	for name, c := range map[string]struct {
+		faults      []modelmock.Fault
+		least, most func(modelmock.Stats) int
+	}{
+		"whole": {
+			nil,
+			func(s modelmock.Stats) int { return int(s.PromptTokens + s.CompletionTokens) },
+			func(s modelmock.Stats) int { return int(s.PromptTokens + s.CompletionTokens) },
+		},
+		"broken off": {
+			[]modelmock.Fault{{Kind: modelmock.Cut, Share: 1, After: 8}},
+			func(modelmock.Stats) int { return 1 },
+			func(modelmock.Stats) int { return 4000 },
+		},
+		"refused": {
+			[]modelmock.Fault{{Kind: modelmock.ServerError, Share: 1}},
+			func(modelmock.Stats) int { return 0 },
+			func(modelmock.Stats) int { return 0 },
+		},
+	} {
+		b, mock := newModelBot(t, honest, c.faults, func(o *Options) { o.Model.Budget.Customer = budget })
+		b.streamed(t, open)
+		stats, ledger := mock.Stats(), b.upstreams.ledger
+		if _, err := ledger.Reserve(t.Context(), "s", budget-c.least(stats)+1); err == nil {
+			t.Errorf("%s: less than %d tokens are charged", name, c.least(stats))
+		}
+		if _, err := ledger.Reserve(t.Context(), "s", budget-c.most(stats)); err != nil {
+			t.Errorf("%s: more than %d tokens are charged", name, c.most(stats))
+		}
+	}
+}
+
 func TestACustomerWhoSendsManyMessages(t *testing.T) {
 	b, mock := newModelBot(t, honest, nil, func(o *Options) { o.Model.Rate.Requests = 3 })
 	for i := range 5 {

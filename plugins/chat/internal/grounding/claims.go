@@ -54,10 +54,7 @@ var spanUnits = map[string]string{
 	"moi": "month", "month": "month", "شهر": "month", "اشهر": "month", "an": "year", "year": "year", "سنه": "year", "سنوات": "year",
 }
 
-// numberWords are read as digits.
-var numberWords = regexp.MustCompile(`\b(un|une|one|deux|two|trois|three|quatre|four|cinq|five|six|sept|seven|huit|eight|neuf|nine|dix|ten|` +
-	`douze|twelve|quinze|fifteen|vingt|twenty|trente|thirty|forty|cinquante|fifty|cent|hundred)\b`)
-
+// numbers are words that are read as digits.
 var numbers = map[string]string{
 	"un": "1", "une": "1", "one": "1", "deux": "2", "two": "2", "trois": "3", "three": "3", "quatre": "4", "four": "4", "cinq": "5",
 	"five": "5", "six": "6", "sept": "7", "seven": "7", "huit": "8", "eight": "8", "neuf": "9", "nine": "9", "dix": "10", "ten": "10",
@@ -72,7 +69,18 @@ var duals = strings.NewReplacer("يومين", "2 يوم", "يومان", "2 يو�
 // fold writes a text the one way in which claims are looked for.
 func fold(s string) string {
 	s = duals.Replace(text.Fold(s))
-	return numberWords.ReplaceAllStringFunc(s, func(w string) string { return numbers[w] })
+	var b strings.Builder
+	done := 0
+	for _, w := range wordsOf(s) {
+		if digits, ok := numbers[w.text]; ok {
+			b.WriteString(s[done:w.at] + digits)
+			done = w.at + len(w.text)
+		}
+	}
+	if done == 0 {
+		return s
+	}
+	return b.String() + s[done:]
 }
 
 // claimsIn returns what a folded text says.

@@ -63,13 +63,18 @@ func (g *Guard) take(n int, whole bool) (out string, wrong Kind) {
 	out = g.pending[:n]
 	g.pending = g.pending[n:]
 	g.sentence += out
-	if wrong = g.leaks(out); wrong == "" && whole {
+	if wrong = g.leaks(out); wrong == "" && whole && (g.waits || g.claims(out)) {
 		wrong = g.known.check(g.sentence)
 	}
 	if whole {
 		g.sentence, g.waits = "", false
 	}
 	return out, wrong
+}
+
+// claims reports whether a claim may begin in a text.
+func (g *Guard) claims(s string) bool {
+	return slices.ContainsFunc(strings.Fields(s), func(w string) bool { return g.risky(w, false) })
 }
 
 // leaks reports whether what was let through last recites the rules.
@@ -131,6 +136,9 @@ func (g *Guard) risky(w string, first bool) bool {
 		}
 	}
 	folded := fold(trimmed)
+	if folded != "1" && strings.ContainsAny(folded, "0123456789") { // "deux", but not "un", which is an article too
+		return true
+	}
 	if trigger.MatchString(folded) {
 		return true
 	}
@@ -162,8 +170,8 @@ var (
 	limitWord = regexp.MustCompile(`moins|maximum|\bmax\b|budget|jusqu|depasse|sous\b|under|below|less|within|up to|limit|اقل|حدود|ميزاني|تحت`)
 	// trigger are words before which a sentence waits.
 	trigger = regexp.MustCompile(`gratui|offert|offer|free|garant|guarant|warrant|rembours|refund|cadeau|gift|indemn|dedommag|compens|demain|` +
-		`aujourd|tomorrow|today|tonight|livr|deliver|shipp|code|coupon|promo|remise|reduc|discount|prix|cout|price|cost|euro|www|http|` +
-		`مجان|ضمان|مضمون|استرداد|استرجاع|هدي|هدايا|تعويض|غدا|اليوم|توصيل|شحن|كود|خصم|سعر|ثمن|يورو|جنيه`)
+		`aujourd|tomorrow|today|tonight|livr|deliver|shipp|expedi|envoy|recev|recoi|arriv|code|coupon|promo|remise|reduc|discount|prix|cout|price|cost|euro|dollar|dirham|cent|www|http|` +
+		`مجان|ضمان|مضمون|استرداد|استرجاع|هدي|هدايا|تعويض|غدا|اليوم|توصيل|شحن|وصل|يصل|كود|خصم|سعر|ثمن|يورو|جنيه|دولار|درهم`)
 )
 
 // check returns what a sentence says that is not known, or "".

@@ -121,6 +121,7 @@ func TestGuard(t *testing.T) {
 		{Promise, "Livraison en 24 heures."},
 		{Promise, "Vous serez livré en deux jours."},
 		{Promise, "Your order is guaranteed for life."},
+		{Promise, "Vous le recevrez dans deux jours."},
 		{Promise, "سيصل طلبك خلال يومين."},
 		{Promise, "التوصيل مجاني لك."},
 		{Promise, "Vous avez 60 jours pour un retour."},

@@ -255,15 +255,16 @@ const (
 	longestBackOff = time.Second
 )
 
-// settle counts what an attempt used.
+// settle counts what an attempt used. One that the customer ended by leaving used the prompt, and what came.
 func (c *completion) settle(a *attempt, took time.Duration, err error) {
 	c.result.Upstream += took
-	if a.begun.Load() {
-		c.result.Begun = true
+	c.result.Begun = a.begun.Load()
+	var left *saidError
+	switch {
+	case err == nil && a.usage != nil:
+		c.result.Usage = *a.usage
+	case c.result.Begun || errors.As(err, &left):
 		c.result.Usage = Usage{Input: c.request.Tokens(), Output: (a.said + bytesPerToken - 1) / bytesPerToken, Estimated: true}
-		if a.usage != nil && err == nil {
-			c.result.Usage = *a.usage
-		}
 	}
 	c.result.FinishReason = a.finish
 	c.metrics.attempt(a, took, err)

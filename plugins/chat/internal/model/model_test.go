@@ -212,14 +212,17 @@ func TestWorkEndsWithItsCustomer(t *testing.T) {
 	left := errors.New("left")
 	for range 2 * mostFailures {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		_, err := m.Complete(ctx, hello, time.Now().Add(time.Second), func(string) error {
+		result, err := m.Complete(ctx, hello, time.Now().Add(time.Minute), func(string) error {
 			cancel(left)
 			return nil
 		})
 		if !errors.Is(err, left) {
 			t.Fatalf("the request ended with %v", err)
 		}
-		_, err = m.Complete(t.Context(), hello, time.Now().Add(time.Second), func(string) error { return left })
+		if u := result.Usage; u.Input != hello.Tokens() || u.Output == 0 || u.Output > 20 || !u.Estimated {
+			t.Fatalf("usage is %+v, want the prompt and what came", u)
+		}
+		_, err = m.Complete(t.Context(), hello, time.Now().Add(time.Minute), func(string) error { return left })
 		if !errors.Is(err, left) {
 			t.Fatalf("the request ended with %v", err)
 		}
