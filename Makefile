@@ -7,7 +7,7 @@ TOOLS := bin/tools
 CLIENTS := plugins/chat/openaitest
 FUZZTIME ?= 20s
 
-.PHONY: help build run test race lint fmt generate check bench bench-peers fuzz deps clean
+.PHONY: help build run test race lint fmt generate check eval bench bench-peers fuzz deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ generate: ## write what is generated: the README's reference and the policies' s
 
 check: generate ## fail when something generated is not current
 	git diff --exit-code -- README.md policies
+
+eval: ## measure how well customers are understood (SET=directory for other utterances than the held-out ones)
+	@go run ./plugins/chat/internal/responder/eval $(if $(SET),-set $(SET))
 
 bench: ## measure what is promised (takes a few minutes)
 	go test -run '^$$' -bench . -benchmem ./framework/... ./plugins/... ./apps/...

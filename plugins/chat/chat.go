@@ -19,6 +19,7 @@ import (
 	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
 	"github.com/innatural/chatbot/plugins/chat/internal/desk"
 	"github.com/innatural/chatbot/plugins/chat/internal/grounding"
+	"github.com/innatural/chatbot/plugins/chat/internal/intent"
 	"github.com/innatural/chatbot/plugins/chat/internal/model"
 	"github.com/innatural/chatbot/plugins/chat/internal/responder"
 	"github.com/innatural/chatbot/plugins/chat/internal/store"
@@ -85,7 +86,12 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 		return nil, err
 	}
 	o.Model.Timeout = policy.Duration(timeout(h, o.Model))
-	c, err := newChat(o, catalogue, faq, s, m, h.Cache, h.Log, h.Metrics)
+	// What is learned from the training files depends on no option: reloads share it.
+	classifier, err := framework.Shared(h, "intents", intent.New)
+	if err != nil {
+		return nil, fmt.Errorf("learn intents: %w", err)
+	}
+	c, err := newChat(o, catalogue, faq, classifier, s, m, h.Cache, h.Log, h.Metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +137,8 @@ type chat struct {
 }
 
 func newChat(
-	o Options, catalogue *shop.Catalogue, faq *shop.FAQ, s stores, m *models, reusable *cache.Cache, log *slog.Logger,
-	registry *telemetry.Registry,
+	o Options, catalogue *shop.Catalogue, faq *shop.FAQ, classifier *intent.Classifier, s stores, m *models,
+	reusable *cache.Cache, log *slog.Logger, registry *telemetry.Registry,
 ) (*chat, error) {
 	c := &chat{
 		talks: conversation.New(s.conversations, o.MaxTurns), desk: desk.New(s.tickets), active: s.active, answers: s.answers,
@@ -149,7 +155,7 @@ func newChat(
 		return nil, fmt.Errorf("read messages.json: %w", err)
 	}
 	var err error
-	if c.responder, err = responder.New(catalogue, faq, c.greeting.Menu, time.Now); err != nil {
+	if c.responder, err = responder.New(catalogue, faq, c.greeting.Menu, classifier, time.Now); err != nil {
 		return nil, err
 	}
 	c.removeGauge = registry.GaugeFunc(telemetry.ChatSessionsActive, telemetry.ChatSessionsActiveHelp,

@@ -15,6 +15,7 @@ import (
 	"github.com/innatural/chatbot/framework/cache"
 	"github.com/innatural/chatbot/framework/telemetry"
 	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
+	"github.com/innatural/chatbot/plugins/chat/internal/intent"
 	"github.com/innatural/chatbot/plugins/chat/internal/store"
 	"github.com/innatural/chatbot/plugins/internal/session"
 	"github.com/innatural/chatbot/plugins/internal/shop"
@@ -65,6 +66,10 @@ func newBot(t testing.TB, change ...func(*Options)) *bot {
 	if err != nil {
 		t.Fatal(err)
 	}
+	classifier, err := loadClassifier()
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := &bot{
 		metrics: telemetry.NewRegistry(), logs: &bytes.Buffer{},
 		conversations: store.NewMemory(store.Limits{TTL: o.TTL.D(), MaxBytes: int64(o.MaxBytes)}),
@@ -85,7 +90,8 @@ func newBot(t testing.TB, change ...func(*Options)) *bot {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = layers.Close(context.Background()) })
-	if b.chat, err = newChat(o, catalogue, faq, s, m, layers.Cache("chat"), slog.New(slog.NewTextHandler(b.logs, nil)), b.metrics); err != nil {
+	log := slog.New(slog.NewTextHandler(b.logs, nil))
+	if b.chat, err = newChat(o, catalogue, faq, classifier, s, m, layers.Cache("chat"), log, b.metrics); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.metrics.Err(); err != nil {
@@ -95,8 +101,10 @@ func newBot(t testing.TB, change ...func(*Options)) *bot {
 	return b
 }
 
-// The shop is loaded once: its indexes take a while under the race detector.
+// The shop is loaded once, and intents are learned once: both take a while under the race detector.
 var (
+	loadClassifier = sync.OnceValues(intent.New)
+
 	loadCatalogue = sync.OnceValues(func() (*shop.Catalogue, error) {
 		data, err := os.ReadFile("../catalog/data/catalogue.json")
 		if err != nil {

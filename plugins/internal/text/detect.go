@@ -25,6 +25,9 @@ func Detect(s string) string {
 				votes[lang] += 2
 			}
 		}
+		if tells&(1<<ar) != 0 {
+			votes[ar]++ // whoever writes Arabic in Latin letters puts French words in between, hardly the other way round
+		}
 		if t.Surface != t.Folded && hasFrenchLetter(t.Surface) {
 			votes[fr]++
 		}

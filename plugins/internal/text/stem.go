@@ -55,17 +55,21 @@ func stemArabic(word string) string {
 		}
 	}
 	for _, suffix := range arabicSuffixes {
-		if rest, ok := strings.CutSuffix(word, suffix); ok && utf8.RuneCountInString(rest) >= 3 {
+		least := 3
+		if suffix == "ون" {
+			least = 4 // "زيتون", olives, is not "زيت", oil
+		}
+		if rest, ok := strings.CutSuffix(word, suffix); ok && utf8.RuneCountInString(rest) >= least {
 			word = rest
 		}
 	}
 	return word
 }
 
-// withoutParticle takes off one of the one-letter particles (ف and, ب with, ك like, ل for) that light10 leaves on, because many
+// withoutParticle takes off one of the one-letter particles (ف and و and, ب with, ك like, ل for) that light10 leaves on, because many
 // words start with these letters. It is for a word that nothing else explained.
 func withoutParticle(folded string) (string, bool) {
-	for _, particle := range [...]string{"ب", "ل", "ك", "ف"} {
+	for _, particle := range [...]string{"ب", "ل", "ك", "ف", "و"} {
 		if rest, ok := strings.CutPrefix(folded, particle); ok && utf8.RuneCountInString(rest) >= 2 {
 			return rest, true
 		}

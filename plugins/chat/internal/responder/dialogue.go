@@ -6,42 +6,35 @@ import (
 	"github.com/innatural/chatbot/plugins/internal/shop"
 )
 
-// followUp answers what only makes sense after the products of the turns before: "le moins cher ?", "et en savon ?",
-// "sans parfum ?", "autre chose ?".
-func (r *Responder) followUp(q *question, a *Answer) bool {
-	before := q.Before.Needs
-	if before == nil || len(q.words) > maxFollowUpWords || q.about(afterSalesConcepts...) {
-		return false
-	}
-	asked := &q.needs
-	switch {
-	case asked.Cheapest && !asked.specific() && len(asked.Free)+len(asked.With) == 0 && len(q.Before.Last) > 0:
-		a.is(Products, "cheapest", 0.9)
-		r.cheapestShown(q, a)
-	case r.cues.more.in(q.words) && asked.none():
-		a.is(Products, "more", 0.9)
-		r.others(q, a)
-	case asked.none():
-		return false
-	case q.entry != nil && !asked.specific() && q.about(informationConcepts...):
-		return false
-	case len(asked.Types) > 0 && !r.refines(q):
-		return false
-	default:
-		merged := merge(before, asked)
-		a.is(Products, "refine", 0.85)
-		r.show(q, a, merged, r.recommend(merged, q.Language), "products")
-	}
-	return true
-}
-
 const maxFollowUpWords = 8
 
-// refines reports whether a message that names a type of product goes on with the needs before, rather than begins anew.
+// refines reports whether a message goes on with the needs before rather than begins anew: "et pour cheveux secs ?", "sans
+// parfum ?", "en savon plutôt".
 func (r *Responder) refines(q *question) bool {
-	begins := r.cues.and.match(q.words, 0) > 0
-	forWhat := len(q.needs.Concerns)+len(q.needs.HairType)+len(q.needs.SkinType) > 0
-	return begins || len(q.words) <= 3 && !forWhat
+	asked := &q.needs
+	if q.Before.Needs == nil || len(q.words) == 0 || len(q.words) > maxFollowUpWords || q.order != "" {
+		return false
+	}
+	bare := *asked
+	bare.Cheapest = false
+	if bare.none() {
+		return false
+	}
+	if info := r.intents[q.intent]; q.intent != "recommend" && q.sure >= certain && (info.Topic != Products || q.intent != "more") {
+		return false
+	}
+	begins := r.cues.and.match(q.words, 0) > 0 || r.cues.until.match(q.words, 0) > 0
+	forWhat := len(asked.Concerns)+len(asked.HairType)+len(asked.SkinType) > 0
+	if len(asked.Types) > 0 {
+		return begins || len(q.words) <= 4 && !forWhat
+	}
+	return begins || len(q.words) <= 5 || q.intent == "cheapest" || q.intent == "more"
+}
+
+// refined answers needs that go on with those before.
+func (r *Responder) refined(q *question, a *Answer) {
+	merged := merge(q.Before.Needs, &q.needs)
+	r.show(q, a, merged, r.recommend(merged, q.Language), "products")
 }
 
 // merge returns the needs before with what is asked now in their place.
@@ -57,14 +50,23 @@ func merge(before, asked *Needs) *Needs {
 	if asked.MaxPrice > 0 {
 		n.MaxPrice = asked.MaxPrice
 	}
+	if asked.MinPrice > 0 {
+		n.MinPrice = asked.MinPrice
+	}
+	if asked.Quantity > 0 {
+		n.Quantity = asked.Quantity
+	}
 	if len(asked.With) > 0 {
 		n.With = asked.With
 	}
 	n.Vegan = n.Vegan || asked.Vegan
 	n.Free = union(n.Free, asked.Free)
 	n.Avoid = union(n.Avoid, asked.Avoid)
+	n.Without = union(n.Without, asked.Without)
 	n.NotTypes = union(n.NotTypes, asked.NotTypes)
 	n.NotConcerns = union(n.NotConcerns, asked.NotConcerns)
+	n.NotHair = union(n.NotHair, asked.NotHair)
+	n.NotSkin = union(n.NotSkin, asked.NotSkin)
 	return &n
 }
 
@@ -81,19 +83,22 @@ func union(a, b []string) []string {
 	return all
 }
 
-// cheapestShown picks the cheapest of the products shown last.
-func (r *Responder) cheapestShown(q *question, a *Answer) {
+// cheapest picks the cheapest of the products shown last, or of those that a message asks for.
+func (r *Responder) cheapest(q *question, a *Answer) {
+	needs := *q.Before.Needs
+	if q.needs.specific() {
+		needs = q.needs
+	}
 	var shown []shop.Recommendation
 	for _, id := range q.Before.Last {
-		if p := r.catalogue.Find(id); p != nil { // the catalogue may have changed
-			shown = append(shown, shop.Recommendation{Product: p, Reason: r.reason(p, q.Before.Needs, q.Language)})
+		if p := r.catalogue.Find(id); p != nil && !q.needs.specific() { // the catalogue may have changed
+			shown = append(shown, shop.Recommendation{Product: p, Reason: r.reason(p, &needs, q.Language)})
 		}
 	}
 	byPrice(shown)
-	needs := *q.Before.Needs
 	if len(shown) > 0 {
 		r.show(q, a, &needs, shown[:1], "cheapest")
-		a.Memory.Shown, a.Memory.Last = q.Before.Shown, q.Before.Last
+		a.Memory.Shown = q.Before.Shown
 		return
 	}
 	needs.Cheapest = true

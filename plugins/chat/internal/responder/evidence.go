@@ -1,8 +1,8 @@
 package responder
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/innatural/chatbot/plugins/internal/shop"
@@ -68,14 +68,22 @@ func (n *Needs) canonical() string {
 	list("skin", n.SkinType)
 	list("concern", n.Concerns...)
 	list("with", n.With...)
-	list("without", slices.Concat(n.Free, n.Avoid)...)
+	list("without", slices.Concat(n.Free, n.Without)...)
 	list("not_type", n.NotTypes...)
+	list("not_hair", n.NotHair...)
+	list("not_skin", n.NotSkin...)
 	list("not_concern", n.NotConcerns...)
 	if n.Vegan {
-		list("vegan", "true")
+		list("vegan", "yes")
+	}
+	if n.MinPrice > 0 {
+		list("min", strconv.FormatFloat(n.MinPrice, 'f', -1, 64))
 	}
 	if n.MaxPrice > 0 {
-		list("max", fmt.Sprintf("%.2f", n.MaxPrice))
+		list("max", strconv.FormatFloat(n.MaxPrice, 'f', -1, 64))
+	}
+	if n.Quantity > 0 {
+		list("quantity", strconv.Itoa(n.Quantity))
 	}
 	if n.Cheapest {
 		list("cheapest", "true")

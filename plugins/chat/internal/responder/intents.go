@@ -13,6 +13,7 @@ type IntentInfo struct {
 	Local       bool     // answered by the responder even when there is a model
 	ContextFree bool     // depends on nothing but the message: a model's answer may be cached by Slots and language
 	Ticket      bool     // opens a ticket once the number of the order is known
+	Sorry       bool     // something went wrong for the customer
 	Entries     []string // ids of the FAQ's entries that answer it, the usual one first
 }
 
@@ -50,8 +51,10 @@ func loadIntents(file string) (map[string]IntentInfo, error) {
 				info.ContextFree = true
 			case "ticket":
 				info.Ticket = true
+			case "sorry":
+				info.Sorry = true
 			default:
-				return nil, fmt.Errorf("read intents.txt:%d: %q is none of local, context_free, ticket", number, how)
+				return nil, fmt.Errorf("read intents.txt:%d: %q is none of local, context_free, ticket, sorry", number, how)
 			}
 		}
 		all[info.Name] = info

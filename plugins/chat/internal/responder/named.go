@@ -42,51 +42,194 @@ func productNames(c *shop.Catalogue) []named {
 	return all
 }
 
-// namedProduct answers about the product whose whole name the message holds: its use, its ingredients, its stock, or
-// what it is.
-func (r *Responder) namedProduct(q *question, a *Answer) bool {
-	if q.about(afterSalesConcepts...) || q.about("delivery", "payment", "allergy", "pregnancy", "baby", "promotion") {
-		return false
-	}
+// mentioned returns the products that a message is about: those that it calls by their whole names, or by their places in the list
+// shown before ("the second one"), or, when it asks something of a product and names none, the one that was talked of last.
+func (r *Responder) mentioned(q *question) []*shop.Product {
 	terms := map[string]bool{}
 	for _, l := range text.Languages {
-		for _, t := range text.Terms(q.Message, l) {
+		for _, t := range text.Terms(q.text, l) {
 			terms[t] = true
 		}
 	}
-	var p *shop.Product
+	var found []*shop.Product
 	longest := 0
 	for _, n := range r.names {
 		for _, name := range n.names {
-			if len(name) > longest && !slices.ContainsFunc(name, func(t string) bool { return !terms[t] }) {
-				p, longest = n.product, len(name)
+			if len(name) >= longest && !slices.Contains(found, n.product) && holds(terms, name) {
+				if len(name) > longest {
+					found = nil
+				}
+				found, longest = append(found, n.product), len(name)
 			}
 		}
 	}
-	if p == nil || q.refuses {
-		return false
+	if len(found) > 0 || !aboutOne(q.intent) {
+		return found
+	}
+	for i, ordinal := range r.cues.ordinals {
+		if i < len(q.Before.Last) && ordinal.in(q.words) {
+			found = r.append(found, q.Before.Last[i])
+		}
+	}
+	if n := len(q.Before.Last); n > 0 && r.cues.last.in(q.words) {
+		found = r.append(found, q.Before.Last[n-1])
+	}
+	if len(found) == 0 && len(q.Before.Last) == 1 && !q.needs.specific() {
+		found = r.append(found, q.Before.Last[0])
+	}
+	return found
+}
+
+func holds(terms map[string]bool, name []string) bool {
+	return !slices.ContainsFunc(name, func(t string) bool { return !terms[t] })
+}
+
+// append adds the product with an id, unless the catalogue has it no more.
+func (r *Responder) append(list []*shop.Product, id string) []*shop.Product {
+	if p := r.catalogue.Find(id); p != nil {
+		return append(list, p)
+	}
+	return list
+}
+
+// aboutOne reports whether an intent asks something of a product.
+func aboutOne(intent string) bool {
+	switch intent {
+	case "product_info", "product_price", "product_ingredients", "product_usage", "product_stock", "product_compare":
+		return true
+	}
+	return false
+}
+
+// sought returns the one product that a text means by some of the words of its name, or nil when there is none or several.
+func (r *Responder) sought(q *question, s string) *shop.Product {
+	hits := r.catalogue.Search(s, q.Language, 2)
+	switch {
+	case len(hits) == 0 || hits[0].Coverage < enoughSought:
+		return nil
+	case len(hits) == 2 && hits[1].Score > hits[0].Score*clearlyLess:
+		return nil
+	}
+	return hits[0].Product
+}
+
+// What makes the best product found the one that is meant.
+const (
+	enoughSought = 0.45 // of the text
+	clearlyLess  = 0.93 // of its score: what the second one has at most
+)
+
+// product answers what is asked of one product: its price, its use, its ingredients, its stock, or what it is.
+func (r *Responder) product(q *question, a *Answer) {
+	var p *shop.Product
+	if len(q.products) > 0 {
+		p = q.products[0]
+	} else if p = r.sought(q, q.text); p == nil {
+		r.whichProduct(q, a)
+		return
 	}
 	v := p.In(q.Language)
-	price := shop.FormatPrice(p.Price, p.Currency, q.Language)
-	key, intent := "description", "product_info"
-	switch {
-	case v.Usage != "" && (q.about("use") || r.cues.how.in(q.words) && !q.about("price")):
-		key, intent = "usage", "product_usage"
-	case q.about("ingredients") && len(v.Ingredients) > 0:
-		key, intent = "ingredients", "product_ingredients"
-	case q.about("stock") && p.InStock:
-		key, intent = "in_stock", "product_stock"
-	case !p.InStock:
-		key, intent = "out_of_stock", "product_stock"
-	case p.Price <= 0 || v.Size == "" || v.Description == "": // a shop's file may not say
-		return false
-	}
-	a.is(Products, intent, 0.95)
 	a.Language = v.Language
-	r.say(q, a, key, "name", v.Name, "size", v.Size, "price", price, "description", v.Description,
-		"usage", v.Usage, "ingredients", strings.Join(v.Ingredients, r.phrases.form("comma", q.Language)))
+	key := ""
+	switch {
+	case q.intent == "product_usage" && v.Usage != "":
+		key = "usage"
+	case q.intent == "product_ingredients" && len(v.Ingredients) > 0:
+		key = "ingredients"
+	case q.intent == "product_stock" && p.InStock:
+		key = "in_stock"
+	case !p.InStock:
+		key = "out_of_stock"
+	case q.intent == "product_price" && p.Price > 0 && v.Size != "":
+		key = "price"
+	case p.Price > 0 && v.Size != "" && v.Description != "":
+		key = "description"
+	}
+	if key == "" { // a shop's file may not say
+		r.say(q, a, "found", "list", r.item(p, q.Language))
+	} else {
+		r.say(q, a, key, "name", v.Name, "size", v.Size, "price", shop.FormatPrice(p.Price, p.Currency, q.Language),
+			"description", v.Description, "usage", v.Usage,
+			"ingredients", strings.Join(v.Ingredients, r.phrases.form("comma", q.Language)))
+	}
 	a.Products = []shop.Card{p.Card(q.Language, v.Description)}
-	a.Memory.Needs = &Needs{Needs: shop.Needs{Types: []string{p.Type}}}
-	a.Memory.Shown, a.Memory.Last = []string{p.ID}, []string{p.ID}
-	return true
+	r.talkedOf(a, p)
+	if q.intent == "product_stock" && !p.InStock {
+		r.quote(q, a)
+	}
+}
+
+// talkedOf remembers the products that an answer is about.
+func (r *Responder) talkedOf(a *Answer, products ...*shop.Product) {
+	a.Memory.Needs = &Needs{}
+	for _, p := range products {
+		if !slices.Contains(a.Memory.Needs.Types, p.Type) {
+			a.Memory.Needs.Types = append(a.Memory.Needs.Types, p.Type)
+		}
+		a.Memory.Last = append(a.Memory.Last, p.ID)
+	}
+	a.Memory.Shown = a.Memory.Last
+}
+
+// whichProduct answers a question about a product that is not told: from the FAQ when it knows, or by showing what may be meant.
+func (r *Responder) whichProduct(q *question, a *Answer) {
+	if hits := r.faq.SearchAll(q.text, q.Language, 1); len(hits) > 0 && slices.Contains(r.entries[q.intent], hits[0].Entry) {
+		r.quote(q, a)
+		return
+	}
+	needs := q.needs
+	needs.Quantity = 0
+	if !needs.specific() {
+		if hits := r.catalogue.Search(q.text, q.Language, MaxProducts); len(hits) > 0 && hits[0].Coverage >= enoughFound {
+			r.search(q, a)
+			return
+		}
+		r.say(q, a, "which_product")
+		a.Categories = r.menu.categories(q.Language)
+		return
+	}
+	r.show(q, a, &needs, r.recommend(&needs, q.Language), "which_of")
+}
+
+// compare tells two products apart: those named, those between "or" and "and", or the first two shown before.
+func (r *Responder) compare(q *question, a *Answer) {
+	products := q.products
+	if len(products) < 2 && (len(q.Before.Last) < 2 || q.needs.specific()) {
+		products = nil
+		for _, part := range r.cues.parts(q.words) {
+			if p := r.sought(q, part.String()); p != nil && !slices.Contains(products, p) {
+				products = append(products, p)
+			}
+		}
+	}
+	if len(products) < 2 {
+		products = nil
+		for _, id := range q.Before.Last[:min(2, len(q.Before.Last))] {
+			products = r.append(products, id)
+		}
+	}
+	if len(products) < 2 {
+		r.whichProduct(q, a)
+		return
+	}
+	products = products[:2]
+	for _, p := range products {
+		v := p.In(q.Language)
+		r.say(q, a, "compared", "item", r.item(p, q.Language), "description", v.Description)
+		a.Products = append(a.Products, p.Card(q.Language, v.Description))
+	}
+	r.talkedOf(a, products...)
+}
+
+// parts cuts words at those that stand between two things.
+func (c *cues) parts(w words) []words {
+	var all []words
+	from := 0
+	for i := range w {
+		if c.between.match(w, i) > 0 {
+			all = append(all, w[from:i])
+			from = i + 1
+		}
+	}
+	return append(all, w[from:])
 }

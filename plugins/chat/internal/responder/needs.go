@@ -13,10 +13,15 @@ import (
 // Needs is what a customer asks of a product.
 type Needs struct {
 	shop.Needs
-	With        []string // concepts of ingredients wanted
+	With        []string // concepts of substances wanted
+	Without     []string // of ingredients refused
 	NotTypes    []string // types refused
 	NotConcerns []string // concerns that the product must not be for: "pas pour cheveux gras"
-	Cheapest    bool     // the cheapest first
+	NotHair     []string // types of hair that it must not be for
+	NotSkin     []string // types of skin
+	MinPrice    float64
+	Quantity    int  // how many are wanted, 0 for not told
+	Cheapest    bool // the cheapest first
 }
 
 // specific reports whether the needs say what for.
@@ -24,10 +29,15 @@ func (n *Needs) specific() bool {
 	return len(n.Types)+len(n.Concerns)+len(n.HairType)+len(n.SkinType) > 0
 }
 
+// limited reports whether the needs say what a product may cost, or must not be.
+func (n *Needs) limited() bool {
+	return n.MaxPrice > 0 || n.MinPrice > 0 || len(n.Free)+len(n.Avoid) > 0
+}
+
 // none reports whether nothing is asked for.
 func (n *Needs) none() bool {
-	return !n.specific() && len(n.Free)+len(n.Avoid)+len(n.With)+len(n.NotTypes)+len(n.NotConcerns) == 0 &&
-		n.MaxPrice == 0 && !n.Vegan && !n.Cheapest
+	return !n.specific() && len(n.Free)+len(n.Avoid)+len(n.With)+len(n.NotTypes)+len(n.NotConcerns)+
+		len(n.NotHair)+len(n.NotSkin) == 0 && n.MaxPrice == 0 && n.MinPrice == 0 && !n.Vegan && !n.Cheapest
 }
 
 // ingredientConcepts are the concepts of text/synonyms.txt that are ingredients to want or to refuse.
@@ -37,46 +47,132 @@ var ingredientConcepts = []string{
 }
 
 // areaTypes are the types of product that a part of the body stands for.
-var areaTypes = map[string]string{"face": "face_cream", "hands": "hand_cream"}
+var areaTypes = map[string]string{"face": "face_cream", "hands": "hand_cream", "chapped_lips": "lip_balm"}
 
 // understand reads the needs from a message.
 func (r *Responder) understand(q *question) Needs {
 	var n Needs
-	wanted, refused := r.cues.splitRefused(q.words)
+	plain := r.cues.filler.without(q.words)
+	wanted, refused := r.cues.splitRefused(plain)
 	q.refuses = len(refused) > 0
-	concepts := q.concepts
+	all := text.Concepts(plain.String())
+	concepts := all
 	if q.refuses {
 		concepts = text.Concepts(wanted.String())
 	}
-	n.Types = shop.Types.Among(concepts)
+	n.Types = r.cues.composed(shop.Types.Among(concepts), wanted, concepts)
 	n.Concerns = shop.Concerns.Among(concepts)
 	n.HairType = first(shop.HairTypes.Among(concepts))
 	n.SkinType = first(shop.SkinTypes.Among(concepts))
-	n.Free = shop.FreeOf.Among(q.concepts)
-	n.Vegan = slices.Contains(concepts, "vegan")
+	if hair, skin := r.cues.described(wanted, concepts); n.HairType == "" && n.SkinType == "" {
+		n.HairType, n.SkinType = hair, skin
+	}
+	n.Free = shop.FreeOf.Among(all)
+	n.Vegan = slices.Contains(all, "vegan")
+	for _, segment := range refused {
+		n.Vegan = n.Vegan && !slices.Contains(text.Concepts(segment.String()), "vegan")
+	}
 	for _, c := range concepts {
-		if slices.Contains(ingredientConcepts, c) {
+		if isSubstance(c) {
 			n.With = append(n.With, c)
 		}
 		if t := areaTypes[c]; t != "" && len(n.Types) == 0 {
 			n.Types = []string{t}
 		}
 	}
-	if len(n.Types) == 0 && slices.Contains(concepts, "gift") && !r.cues.giftService.in(q.words) {
+	if len(n.Types) == 0 && slices.Contains(concepts, "gift") {
 		n.Types = []string{"bundle"}
 	}
 	for _, segment := range refused {
-		r.refuse(&n, segment.String())
+		r.refuse(&n, segment, concepts)
 	}
-	n.MaxPrice = r.cues.maxPrice(q.Message)
-	n.Cheapest = r.cues.cheapest.in(q.words) || slices.Contains(concepts, "cheap")
+	if len(n.Types) > 1 && len(n.With)+len(n.Without) > 0 { // "à l'huile d'olive" is what a shampoo is made with
+		n.Types = slices.DeleteFunc(n.Types, func(t string) bool { return t == "oil" || t == "body_butter" })
+	}
+	n.With = slices.DeleteFunc(n.With, func(c string) bool { return slices.Contains(n.Free, freeOf(c)) })
+	n.Types = slices.DeleteFunc(n.Types, func(t string) bool { return slices.Contains(n.NotTypes, t) })
+	n.MinPrice, n.MaxPrice = r.cues.prices(q.Message)
+	n.Quantity = r.cues.quantity(q.words)
+	n.Cheapest = n.MaxPrice == 0 && slices.Contains(concepts, "cheap")
 	return n
 }
 
-// refuse reads what a negation is about.
-func (r *Responder) refuse(n *Needs, said string) {
+// composed returns the types with those that words tell together which stand apart: "une huile parfumée pour le corps", "un gel bien
+// moussant pour la douche".
+func (c *cues) composed(types []string, w words, concepts []string) []string {
+	body := slices.Contains(concepts, "body")
+	switch {
+	case len(types) == 0 && c.shower.in(w) && c.wash.in(w):
+		return []string{"shower_gel"}
+	case len(types) == 0 && body && c.cream.in(w):
+		return []string{"body_lotion"}
+	case len(types) == 0 && slices.Contains(concepts, "scalp") && c.cream.in(w):
+		return []string{"scalp_lotion"}
+	case len(types) == 0 && c.cream.in(w) && slices.ContainsFunc(concepts, ofFace):
+		return []string{"face_cream"}
+	case body && slices.Equal(types, []string{"oil"}):
+		return []string{"body_oil"}
+	}
+	return types
+}
+
+// ofFace reports whether a concept is of skin, which stands for that of the face where nothing says otherwise.
+func ofFace(concept string) bool {
+	switch concept {
+	case "skin", "blemishes", "dark_spots", "oily_skin", "sensitive_skin", "dry_skin":
+		return true
+	}
+	return shop.SkinTypes.Among([]string{concept}) != nil
+}
+
+// Concepts and types of product that are about hair and about skin.
+var (
+	hairWords = []string{
+		"hair", "scalp", "shampoo", "conditioner", "mask", "oil", "leave_in", "styling_cream", "scalp_lotion",
+	}
+	skinWords = []string{
+		"skin", "face", "body", "hands", "soap", "shower_gel", "body_lotion", "body_butter", "body_oil", "scrub", "deodorant",
+		"hand_cream", "face_cream",
+	}
+)
+
+// described reads how hair or skin is, where an adjective stands apart from it: "ma peau, sèche", "shampoing gras". The concepts of
+// the message tell of which of the two it is.
+func (c *cues) described(w words, concepts []string) (hair, skin string) {
+	in := func(list []string) bool {
+		return slices.ContainsFunc(list, func(c string) bool { return slices.Contains(concepts, c) })
+	}
+	ofHair, ofSkin := in(hairWords), in(skinWords)
+	if slices.Contains(concepts, "skin") {
+		ofHair = slices.Contains(concepts, "hair")
+	} else if slices.Contains(concepts, "hair") {
+		ofSkin = false
+	}
+	for _, id := range adjectives {
+		if !c.adjectives[id].in(w) {
+			continue
+		}
+		if ofHair && !ofSkin && shop.HairTypes.Among([]string{"hair_" + id}) != nil {
+			return id, ""
+		}
+		if ofSkin && !ofHair && shop.SkinTypes.Among([]string{"skin_" + id}) != nil {
+			return "", id
+		}
+	}
+	return "", ""
+}
+
+// adjectives are types of hair and skin, the most telling first.
+var adjectives = []string{"sensitive", "curly", "damaged", "oily", "dry", "mixed", "straight", "normal"}
+
+// refuse reads what a negation is about; around are the concepts of the rest of the message.
+func (r *Responder) refuse(n *Needs, segment words, around []string) {
 	ingredient := false
+	said := segment.String()
 	concepts := text.Concepts(said)
+	if hair, skin := r.cues.described(segment, append(concepts, around...)); len(concepts) == 0 {
+		n.NotHair, n.NotSkin = nonEmpty(n.NotHair, hair), nonEmpty(n.NotSkin, skin)
+	}
 	for _, c := range concepts {
 		switch id := freeOf(c); {
 		case id != "":
@@ -85,11 +181,13 @@ func (r *Responder) refuse(n *Needs, said string) {
 			}
 			ingredient = true
 		case slices.Contains(ingredientConcepts, c):
-			n.Avoid = append(n.Avoid, said)
+			n.Avoid, n.Without = append(n.Avoid, said), append(n.Without, c)
 			ingredient = true
 		}
 	}
 	n.NotConcerns = union(n.NotConcerns, shop.Concerns.Among(concepts))
+	n.NotHair = union(n.NotHair, shop.HairTypes.Among(concepts))
+	n.NotSkin = union(n.NotSkin, shop.SkinTypes.Among(concepts))
 	if !ingredient { // "huile de coco" is an ingredient, "huile" a type
 		n.NotTypes = union(n.NotTypes, shop.Types.Among(concepts))
 	}
@@ -102,6 +200,11 @@ const longestRefused = 6
 // they refuse something ("pas pour cheveux gras") rather than deny ("je ne sais pas"). "Sans rinçage" refuses nothing.
 func (c *cues) splitRefused(w words) (wanted words, refused []words) {
 	for i := 0; i < len(w); {
+		if i+1 < len(w) && c.refusedBefore.match(w, i+1) > 0 && isSubstance(first(text.Concepts(w[i:i+1].String()))) {
+			refused = append(refused, w[i:i+1])
+			i += 1 + c.refusedBefore.match(w, i+1)
+			continue
+		}
 		n, weak := c.refuse.match(w, i), false
 		if n == 0 {
 			n, weak = c.refuseWeakly.match(w, i), true
@@ -112,7 +215,8 @@ func (c *cues) splitRefused(w words) (wanted words, refused []words) {
 			continue
 		}
 		from := i + n
-		if after := c.afterWeak.match(w, from); weak && after == 0 {
+		weak = weak || c.purpose.match(w, from) > 0
+		if weak && c.afterWeak.match(w, from) == 0 && !c.startsProperty(w[from:]) {
 			wanted = append(wanted, w[i:from]...)
 			i = from
 			continue
@@ -140,9 +244,12 @@ func (c *cues) refusedWords(w words, weak bool) int {
 		}
 		concepts := text.Concepts(w[:n].String())
 		if len(concepts) == len(before) {
+			if weak && taken == n-1 && c.adjective(w, n-1) {
+				taken = n
+			}
 			continue
 		}
-		if !refusable(concepts) && (!weak || taken > 0 && isSubstance(before[0])) {
+		if !refusable(concepts) && (!weak || len(before) > 0 && isSubstance(before[0])) {
 			break
 		}
 		taken, before = n, concepts
@@ -150,12 +257,41 @@ func (c *cues) refusedWords(w words, weak bool) int {
 	return taken
 }
 
+// startsProperty reports whether words start with what a product can be, be for or be made of: "not soap".
+func (c *cues) startsProperty(w words) bool {
+	if len(w) == 0 {
+		return false
+	}
+	if c.adjective(w, 0) {
+		return true
+	}
+	concepts := text.Concepts(w[:min(2, len(w))].String())
+	if len(w) > 1 && len(text.Concepts(w[:1].String())) == 0 && len(concepts) == len(text.Concepts(w[1:2].String())) {
+		return false // it is the second word's alone
+	}
+	return slices.ContainsFunc(concepts, func(c string) bool {
+		one := []string{c}
+		return c == "vegan" || isSubstance(c) || shop.Types.Among(one) != nil || shop.HairTypes.Among(one) != nil ||
+			shop.SkinTypes.Among(one) != nil || shop.Concerns.Among(one) != nil
+	})
+}
+
+// adjective reports whether a word says how hair or skin is.
+func (c *cues) adjective(w words, at int) bool {
+	for _, set := range c.adjectives {
+		if set.match(w, at) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // refusable reports whether what follows "sans" is one type of product, or substances ("huile de coco et sulfates").
 func refusable(concepts []string) bool {
 	if len(concepts) == 1 {
 		return isSubstance(concepts[0]) || shop.Types.Among(concepts) != nil
 	}
-	return !slices.ContainsFunc(concepts, func(c string) bool { return !isSubstance(c) && c != "oil" })
+	return !slices.ContainsFunc(concepts, func(c string) bool { return !isSubstance(c) && c != "oil" && c != "body_butter" })
 }
 
 func isSubstance(concept string) bool {
@@ -166,24 +302,103 @@ func isSubstance(concept string) bool {
 func freeOf(concept string) string { return first(shop.FreeOf.Among([]string{"no_" + concept})) }
 
 // amount is a number with what may say that it is money, in folded text.
-var amount = regexp.MustCompile(`(€|eur )?\s?(\d{1,4}(?:[.,]\d{1,2})?)\s?(€|euros?\b|eur\b|يورو|اورو)?`)
+var amount = regexp.MustCompile(`(€|eur )?\s?(\d{1,4}(?:[.,]\d{1,2})?)\s?(€|euros?\b|eur\b|e\b|يورو|اورو|ليورو)?`)
+
+// between is two limits at once, in folded text.
+var between = regexp.MustCompile(`(?:entre|between|from|de|بين|من)\s+(\d{1,4})\s*(?:€|euros?|e|يورو)?\s*(?:et|and|to|a|-|و|الي)\s*(\d{1,4})\s*(?:€|euros?\b|e\b|يورو)`)
+
+// lessThan is "- de" before an amount.
+var lessThan = regexp.MustCompile(`(?:^|\s)-\s*(?:de\s*)?$`)
 
 // maxAmounts is how many numbers of a message are looked at.
 const maxAmounts = 5
 
-// maxPrice returns the limit that a message sets to a price, 0 for none: a number after "moins de", or an amount of money.
-func (c *cues) maxPrice(message string) float64 {
-	folded := text.Fold(message)
+// prices returns the limits that a message sets to a price, 0 for none: a number after "moins de" or "plus de", or an amount of
+// money, which is the most.
+func (c *cues) prices(message string) (from, upTo float64) {
+	folded := c.figures(text.Fold(message))
+	if m := between.FindStringSubmatch(folded); m != nil {
+		if from, upTo = number(m[1]), number(m[2]); from < upTo {
+			return from, upTo
+		}
+	}
+	from, upTo = 0, 0
 	for _, m := range amount.FindAllStringSubmatchIndex(folded, maxAmounts) {
 		before := cutWords(tail(folded[:m[0]], 60))
 		before = before[max(0, len(before)-4):]
+		after := cutWords(folded[m[1]:min(len(folded), m[1]+24)])
+		after = after[:min(2, len(after))]
 		money := m[2] >= 0 || m[6] >= 0
-		if c.leastPrice.in(before) && !c.mostPrice.in(before) || !money && !c.mostPrice.in(before) {
+		most, least := c.mostPrice.longest(before), c.leastPrice.longest(before)
+		limited := most > 0 && most >= least || lessThan.MatchString(folded[:m[0]])
+		value := number(folded[m[4]:m[5]])
+		switch {
+		case value <= 0:
+		case least > 0 && !limited, !limited && money && c.leastPrice.in(after):
+			if from == 0 && (money || m[1] == len(folded)) {
+				from = value
+			}
+		case upTo == 0 && (money || limited || c.mostPrice.in(after)):
+			upTo = value
+		}
+	}
+	return from, upTo
+}
+
+func number(s string) float64 {
+	f, err := strconv.ParseFloat(strings.Replace(s, ",", ".", 1), 64)
+	if err != nil {
+		return 0
+	}
+	return f
+}
+
+// figures writes numbers in words as figures: "vingt cinq" is 25. Only what stands before money or after a limit matters, so that
+// "un" and "deux" elsewhere do no harm.
+func (c *cues) figures(folded string) string {
+	fields := strings.Fields(folded)
+	out := fields[:0]
+	sum := 0
+	flush := func() {
+		if sum > 0 {
+			out = append(out, strconv.Itoa(sum))
+			sum = 0
+		}
+	}
+	for _, f := range fields {
+		word := strings.TrimPrefix(strings.Trim(f, ".,!?؟;:"), "ال")
+		if n, ok := c.numbers[word]; ok && n > 1 {
+			sum += n
 			continue
 		}
-		price, err := strconv.ParseFloat(strings.Replace(folded[m[4]:m[5]], ",", ".", 1), 64)
-		if err == nil && price > 0 {
-			return price
+		flush()
+		out = append(out, f)
+	}
+	flush()
+	return strings.Join(out, " ")
+}
+
+// maxQuantity is the most pieces that a number before a product is taken for.
+const maxQuantity = 99
+
+// dual ends Arabic words for two of a thing.
+const dual = "تين"
+
+// quantity returns how many pieces a message asks for: a number right before a kind of product; 0 for none.
+func (c *cues) quantity(w words) int {
+	for i := range w {
+		if strings.HasSuffix(w[i].Folded, dual) && shop.Types.Among(text.Concepts(strings.TrimSuffix(w[i].Surface, dual)+"ة")) != nil {
+			return 2
+		}
+		n, err := strconv.Atoi(w[i].Folded)
+		if err != nil {
+			n = c.numbers[w[i].Folded]
+		}
+		if n < 2 || n > maxQuantity {
+			continue
+		}
+		if shop.Types.Among(text.Concepts(w[min(i+1, len(w)):min(i+4, len(w))].String())) != nil {
+			return n
 		}
 	}
 	return 0
@@ -196,12 +411,19 @@ func tail(s string, n int) string { return strings.ToValidUTF8(s[max(0, len(s)-n
 var order = regexp.MustCompile(`(?:^|[^\p{L}\p{N}.,-])([A-Za-z]{0,4}-?\d{5,12})(?:$|[^\p{L}\p{N}€-])`)
 
 // orderNumber returns the first number of an order in a message, or "".
-func orderNumber(message string) string {
-	m := order.FindStringSubmatch(text.Fold(message))
+func (r *Responder) orderNumber(q *question) string {
+	m := order.FindStringSubmatch(text.Fold(q.Message))
 	if m == nil {
 		return ""
 	}
 	return strings.ToUpper(m[1])
+}
+
+func nonEmpty(list []string, s string) []string {
+	if s == "" {
+		return list
+	}
+	return append(list, s)
 }
 
 func first(list []string) string {

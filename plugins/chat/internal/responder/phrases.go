@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/innatural/chatbot/plugins/internal/text"
@@ -18,6 +17,7 @@ type phrases struct {
 	texts       map[string]map[string][]string
 	forms       map[string]map[string]string
 	suggestions map[string]map[string][]string
+	labels      map[string]map[string]string // of intents: what a question is about
 }
 
 func loadPhrases() (*phrases, error) {
@@ -25,6 +25,7 @@ func loadPhrases() (*phrases, error) {
 		Texts       map[string]map[string][]string `json:"texts"`
 		Forms       map[string]map[string]string   `json:"forms"`
 		Suggestions map[string]map[string][]string `json:"suggestions"`
+		Labels      map[string]map[string]string   `json:"labels"`
 	}
 	if err := json.Unmarshal(phrasesFile, &file); err != nil {
 		return nil, fmt.Errorf("read phrases.json: %w", err)
@@ -36,7 +37,7 @@ func loadPhrases() (*phrases, error) {
 			}
 		}
 	}
-	return &phrases{file.Texts, file.Forms, file.Suggestions}, nil
+	return &phrases{file.Texts, file.Forms, file.Suggestions, file.Labels}, nil
 }
 
 // text returns a variant of a phrase with its {placeholders} filled from pairs of name and value.
@@ -65,69 +66,57 @@ func fill(template string, values []string) string {
 //go:embed cues.json
 var cuesFile []byte
 
-// cues are words that tell what a message wants, in all languages at once.
+// cues are words that tell what is asked for or refused, in all languages at once. What a message wants is told by package intent.
 type cues struct {
-	talk                                   []kindOfTalk
-	more, cheapest, and, how, sorry, other cueSet
+	and, between, ticket                   cueSet
 	refuse, refuseWeakly, afterWeak, until cueSet
-	mostPrice, leastPrice, giftService     cueSet
-	questions                              []rephrased
-}
-
-// rephrased are cues of a question that the FAQ knows in other words.
-type rephrased struct {
-	question string // in French
-	cues     cueSet
-}
-
-type kindOfTalk struct {
-	name string
-	cues cueSet
+	purpose                                cueSet // what makes "sans" about whom a product is for: "ni pour cheveux secs"
+	refusedBefore                          cueSet // "silicone free", "parfum interdit"
+	mostPrice, leastPrice                  cueSet
+	cream, wash, shower                    cueSet   // kinds of product that a part of the body or a place completes
+	ordinals                               []cueSet // the first one, the second one…
+	last                                   cueSet
+	filler                                 cueSet            // between what is and how it is: "ma peau est très sèche"
+	adjectives                             map[string]cueSet // of hair and skin, by type
+	numbers                                map[string]int    // folded
 }
 
 func loadCues() (*cues, error) {
 	var file struct {
-		SmallTalk, Questions                   map[string][]string
-		More, Cheapest, And, How, Sorry, Other []string
-		GiftService                            []string
-		Refuse                                 struct {
+		And, Between, Ticket, Last []string
+		Cream, Wash, Shower        []string
+		Filler                     []string
+		Adjectives                 map[string][]string
+		Refuse                     struct {
 			Strong, Weak, Until []string
+			After, Purpose      []string
 			AfterWeak           []string `json:"after_weak"`
 		}
-		Price struct{ Most, Least []string }
+		Price    struct{ Most, Least []string }
+		Ordinals [][]string
+		Numbers  map[string]int
 	}
 	if err := json.Unmarshal(cuesFile, &file); err != nil {
 		return nil, fmt.Errorf("read cues.json: %w", err)
 	}
 	c := &cues{
-		more: newCueSet(file.More), cheapest: newCueSet(file.Cheapest), and: newCueSet(file.And), how: newCueSet(file.How),
-		sorry: newCueSet(file.Sorry), other: newCueSet(file.Other),
+		and: newCueSet(file.And), between: newCueSet(file.Between), ticket: newCueSet(file.Ticket), last: newCueSet(file.Last),
 		refuse: newCueSet(file.Refuse.Strong), refuseWeakly: newCueSet(file.Refuse.Weak),
-		afterWeak: newCueSet(file.Refuse.AfterWeak), until: newCueSet(file.Refuse.Until),
-		giftService: newCueSet(file.GiftService), mostPrice: newCueSet(file.Price.Most), leastPrice: newCueSet(file.Price.Least),
+		purpose: newCueSet(file.Refuse.Purpose), refusedBefore: newCueSet(file.Refuse.After), afterWeak: newCueSet(file.Refuse.AfterWeak), until: newCueSet(file.Refuse.Until),
+		mostPrice: newCueSet(file.Price.Most), leastPrice: newCueSet(file.Price.Least), numbers: map[string]int{},
+		cream: newCueSet(file.Cream), wash: newCueSet(file.Wash), shower: newCueSet(file.Shower),
+		filler: newCueSet(file.Filler), adjectives: map[string]cueSet{},
 	}
-	// The most telling first: "bonjour, ça va ?" asks how one is, "merci, au revoir" is a farewell.
-	for _, name := range []string{"who_are_you", "how_are_you", "goodbye", "thanks", "greeting"} {
-		c.talk = append(c.talk, kindOfTalk{name, newCueSet(file.SmallTalk[name])})
+	for id, list := range file.Adjectives {
+		c.adjectives[id] = newCueSet(list)
 	}
-	for question, list := range file.Questions {
-		c.questions = append(c.questions, rephrased{question, newCueSet(list)})
+	for _, list := range file.Ordinals {
+		c.ordinals = append(c.ordinals, newCueSet(list))
 	}
-	slices.SortFunc(c.questions, func(a, b rephrased) int { return strings.Compare(a.question, b.question) })
+	for word, n := range file.Numbers {
+		c.numbers[text.Fold(word)] = n
+	}
 	return c, nil
-}
-
-// smallTalk returns the kind of small talk in a message, "" for none, and the words that belong to no small talk.
-func (c *cues) smallTalk(w words) (kind string, rest words) {
-	rest = w
-	for _, k := range c.talk {
-		left, found := k.cues.cut(rest)
-		if found && kind == "" {
-			kind = k.name
-		}
-		rest = left
-	}
-	return kind, rest
 }
 
 // cueSet holds phrases by their first word, folded.
@@ -174,17 +163,27 @@ func (s cueSet) in(w words) bool {
 	return false
 }
 
-// cut returns the words without the phrases of the set.
-func (s cueSet) cut(w words) (rest words, found bool) {
+// longest returns the number of words of the longest phrase in a text, 0 for none.
+func (s cueSet) longest(w words) int {
+	n := 0
+	for i := range w {
+		n = max(n, s.match(w, i))
+	}
+	return n
+}
+
+// without returns the words that are not in the set.
+func (s cueSet) without(w words) words {
+	rest := make(words, 0, len(w))
 	for i := 0; i < len(w); {
 		if n := s.match(w, i); n > 0 {
-			found, i = true, i+n
+			i += n
 			continue
 		}
 		rest = append(rest, w[i])
 		i++
 	}
-	return rest, found
+	return rest
 }
 
 // words are the words of a text.

@@ -8,23 +8,26 @@ import (
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
-// products recommends what fits the needs.
-func (r *Responder) products(q *question, a *Answer) bool {
-	if q.needs.none() {
-		return false
-	}
+// products recommends what fits the needs; when none are told it searches, and asks for the kind of product when that finds nothing.
+func (r *Responder) products(q *question, a *Answer) {
 	needs := q.needs
+	if needs.none() && q.Profile.HairType == "" && len(q.Profile.Concerns) == 0 {
+		r.search(q, a)
+		return
+	}
 	if needs.HairType == "" && needs.SkinType == "" && len(needs.Concerns) == 0 {
 		needs.HairType, needs.Concerns = q.Profile.HairType, q.Profile.Concerns
 	}
-	confidence := 0.8
-	if len(needs.Types) > 0 && len(needs.Concerns) > 0 {
-		confidence = 0.95
+	if len(needs.Types) > 0 && !r.sells(needs.Types) { // the words may be of a name all the same
+		r.search(q, a)
+		return
 	}
-	a.is(Products, "recommend", confidence)
-	found := r.recommend(&needs, q.Language)
-	r.show(q, a, &needs, found, "products")
-	return true
+	r.show(q, a, &needs, r.recommend(&needs, q.Language), "products")
+}
+
+// sells reports whether the shop has products of one of the types.
+func (r *Responder) sells(types []string) bool {
+	return slices.ContainsFunc(r.names, func(n named) bool { return slices.Contains(types, n.product.Type) })
 }
 
 // recommend returns all the products that fit, the best first, bundles where they are asked for.
@@ -33,7 +36,9 @@ func (r *Responder) recommend(needs *Needs, language string) []shop.Recommendati
 		return r.bundles(needs, language)
 	}
 	found := r.catalogue.Recommend(needs.Needs, language, len(r.catalogue.Products))
-	found = slices.DeleteFunc(found, func(rec shop.Recommendation) bool { return refuses(needs, rec.Product) })
+	found = slices.DeleteFunc(found, func(rec shop.Recommendation) bool {
+		return refuses(needs, rec.Product) || rec.Product.Price < needs.MinPrice
+	})
 	if len(needs.With) > 0 {
 		found = r.withIngredients(found, needs.With)
 	}
@@ -57,6 +62,9 @@ func refuses(needs *Needs, p *shop.Product) bool {
 	if slices.Contains(needs.NotTypes, p.Type) {
 		return true
 	}
+	if specificallyFor(p.HairTypes, needs.NotHair) || specificallyFor(p.SkinTypes, needs.NotSkin) {
+		return true
+	}
 	if len(needs.NotConcerns) > 0 {
 		for _, concern := range p.Concerns.In(text.French) {
 			for _, id := range shop.Concerns.Understand(concern) {
@@ -67,6 +75,14 @@ func refuses(needs *Needs, p *shop.Product) bool {
 		}
 	}
 	return false
+}
+
+// mostSpecific is for how many types of hair or skin a product is at most to be made for each of them.
+const mostSpecific = 3
+
+// specificallyFor reports whether a product that is for the types is made for one of those refused.
+func specificallyFor(types, refused []string) bool {
+	return len(types) <= mostSpecific && slices.ContainsFunc(refused, func(t string) bool { return slices.Contains(types, t) })
 }
 
 // withIngredients keeps the products that have the ingredients, or, when there is none, all.
@@ -94,7 +110,7 @@ func (r *Responder) bundles(needs *Needs, language string) []shop.Recommendation
 	var found []shop.Recommendation
 	total := map[*shop.Product]int{}
 	for _, b := range r.catalogue.Bundles {
-		if needs.MaxPrice > 0 && b.Price > needs.MaxPrice {
+		if needs.MaxPrice > 0 && b.Price > needs.MaxPrice || b.Price < needs.MinPrice {
 			continue
 		}
 		for _, p := range b.Products {
@@ -110,13 +126,25 @@ func (r *Responder) bundles(needs *Needs, language string) []shop.Recommendation
 	return found
 }
 
-// show presents the first of the products found, under a phrase, and remembers them.
+// show presents the first of the products found, under a phrase, and remembers them. What is not what was asked for is told, and not
+// shown.
 func (r *Responder) show(q *question, a *Answer, needs *Needs, found []shop.Recommendation, phrase string) {
+	a.Memory.Needs = needs
 	if len(found) == 0 {
 		a.Intent.Name = "no_product"
 		r.say(q, a, "no_product")
 		a.Categories = r.menu.categories(q.Language)
-		a.Memory.Needs = needs
+		return
+	}
+	if missed := found[0].Missed; slices.Contains(missed, "types") {
+		a.Intent.Name = "no_product"
+		r.say(q, a, "missed_type")
+		a.Categories = r.menu.categories(q.Language)
+		return
+	} else if slices.Contains(missed, "maxPrice") {
+		a.Intent.Name = "no_product"
+		byPrice(found)
+		r.say(q, a, "missed_price", "item", r.item(found[0].Product, q.Language))
 		return
 	}
 	most := MaxProducts
@@ -125,14 +153,6 @@ func (r *Responder) show(q *question, a *Answer, needs *Needs, found []shop.Reco
 		phrase = "cheapest"
 	}
 	found = found[:min(most, len(found))]
-	for _, missed := range found[0].Missed {
-		switch missed {
-		case "maxPrice":
-			r.say(q, a, "missed_price")
-		case "types":
-			r.say(q, a, "missed_type")
-		}
-	}
 	if len(found) == 1 && phrase == "products" {
 		phrase = "product"
 	}
@@ -142,34 +162,55 @@ func (r *Responder) show(q *question, a *Answer, needs *Needs, found []shop.Reco
 		card := rec.Product.Card(q.Language, rec.Reason)
 		a.Products = append(a.Products, card)
 		ids = append(ids, card.ID)
-		items[i] = card.Name
-		if card.Price > 0 { // a shop's file may have no price
-			price := shop.FormatPrice(card.Price, card.Currency, q.Language)
-			items[i] = r.phrases.form("item", q.Language, "name", card.Name, "price", price)
-		}
+		items[i] = r.item(rec.Product, q.Language)
 	}
 	r.say(q, a, phrase, "list", r.join(items, q.Language))
 	if len(found) == 1 && !found[0].Product.InStock {
 		r.say(q, a, "out_of_stock", "name", a.Products[0].Name)
 	}
-	a.Memory.Needs, a.Memory.Shown, a.Memory.Last = needs, ids, ids
+	a.Memory.Shown, a.Memory.Last = ids, ids
+}
+
+// item is a product in a sentence: its name, and its price where the shop's file has one.
+func (r *Responder) item(p *shop.Product, language string) string {
+	name, _ := p.Name.In(language)
+	if p.Price <= 0 {
+		return name
+	}
+	return r.phrases.form("item", language, "name", name, "price", shop.FormatPrice(p.Price, p.Currency, language))
 }
 
 // search finds products by the words of the message.
-func (r *Responder) search(q *question, a *Answer) bool {
-	hits := r.catalogue.Search(q.Message, q.Language, MaxProducts)
-	if len(hits) == 0 || hits[0].Coverage < 0.5 {
-		return false
+func (r *Responder) search(q *question, a *Answer) {
+	hits := r.catalogue.Search(q.text, q.Language, MaxProducts)
+	if len(hits) == 0 || hits[0].Coverage < enoughFound || q.onlyArea() {
+		area := ""
+		switch {
+		case q.about("hair"):
+			area = "hair"
+		case q.about("skin", "body", "face", "hands"):
+			area = "body"
+		}
+		r.askArea(q, a, area)
+		return
 	}
-	a.is(Products, "search", min(1, hits[0].Coverage))
 	var found []shop.Recommendation
 	for _, h := range hits {
 		description, _ := h.Product.Description.In(q.Language)
 		found = append(found, shop.Recommendation{Product: h.Product, Reason: description})
 	}
 	r.show(q, a, &Needs{}, found, "found")
-	return true
 }
+
+// onlyArea reports whether a message says nothing but a part of the body.
+func (q *question) onlyArea() bool {
+	return len(q.concepts) > 0 && !slices.ContainsFunc(q.concepts, func(c string) bool {
+		return !slices.Contains([]string{"hair", "scalp", "skin", "body", "face", "hands"}, c)
+	})
+}
+
+// enoughFound is the share of a question that the best product has to answer.
+const enoughFound = 0.5
 
 // Recommend answers needs that were told outside of a conversation. Whatever they are, it finds something.
 func (r *Responder) Recommend(needs shop.Needs, language, session string) Answer {

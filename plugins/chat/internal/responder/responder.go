@@ -1,6 +1,9 @@
 // Package responder answers customers from the shop's catalogue and FAQ alone: no model, no network, well under a millisecond.
-// It finds out what a message is about by search and a few cues, in a fixed order, and writes the answer from phrases of
-// its own and from what catalogue and FAQ say: every name, price and promise in an answer comes from them.
+//
+// It reads a message's words as they are meant (spelling.go), takes from them what is asked for and what is refused (needs.go), and
+// has the classifier of package intent tell what is wanted (understand.go). Each intent has one way to be answered (answers
+// below), with phrases of its own (phrases.json) and with what catalogue and FAQ say: every name, price and promise in an
+// answer comes from them. What the answer leaves (Memory) is how the next turn can be short.
 package responder
 
 import (
@@ -11,6 +14,7 @@ import (
 	"time"
 
 	"github.com/innatural/chatbot/plugins/chat/internal/desk"
+	"github.com/innatural/chatbot/plugins/chat/internal/intent"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
@@ -52,6 +56,8 @@ type Memory struct {
 	Last   []string // ids of the products shown last
 	Unsure int      // answers in a row that did not help
 	Ticket string   // id of the ticket opened or asked for last, or ""
+
+	Pending *desk.Draft // a ticket that waits for the number of the order; nil when none does
 }
 
 // Answer is what to say and to show. Its lists are never nil.
@@ -86,84 +92,121 @@ type Intent struct {
 
 // Responder answers. It is immutable and may be used concurrently.
 type Responder struct {
-	catalogue *shop.Catalogue
-	faq       *shop.FAQ
-	menu      Menu
-	choices   map[string]chosen // of the menu, by label
-	intents   map[string]IntentInfo
-	phrases   *phrases
-	cues      *cues
-	names     []named
-	now       func() time.Time
+	catalogue  *shop.Catalogue
+	faq        *shop.FAQ
+	entries    map[string][]*shop.Entry // of the FAQ, by intent, the usual one first
+	owned      map[*shop.Entry]bool     // by an intent
+	menu       Menu
+	choices    map[string]chosen // of the menu, by label
+	intents    map[string]IntentInfo
+	classifier *intent.Classifier
+	phrases    *phrases
+	cues       *cues
+	spelling   *spelling
+	names      []named
+	now        func() time.Time
 }
 
 // New returns a responder for a shop. The clock decides which promotions run.
-func New(catalogue *shop.Catalogue, faq *shop.FAQ, menu Menu, now func() time.Time) (*Responder, error) {
-	p, err := loadPhrases()
-	if err != nil {
+func New(
+	catalogue *shop.Catalogue, faq *shop.FAQ, menu Menu, classifier *intent.Classifier, now func() time.Time,
+) (*Responder, error) {
+	r := &Responder{catalogue: catalogue, faq: faq, menu: menu, choices: menu.index(), classifier: classifier, now: now}
+	var err error
+	if r.phrases, err = loadPhrases(); err != nil {
 		return nil, err
 	}
-	c, err := loadCues()
-	if err != nil {
+	if r.cues, err = loadCues(); err != nil {
 		return nil, err
 	}
-	intents, err := loadIntents(intentsFile)
-	if err != nil {
+	if r.intents, err = loadIntents(intentsFile); err != nil {
 		return nil, err
 	}
-	return &Responder{
-		catalogue: catalogue, faq: faq, menu: menu, choices: menu.index(), intents: intents, phrases: p, cues: c,
-		names: productNames(catalogue), now: now,
-	}, nil
+	r.names = productNames(catalogue)
+	if r.spelling, err = loadSpelling(spellingsFile, r.vocabulary()); err != nil {
+		return nil, err
+	}
+	r.assignEntries()
+	return r, nil
 }
 
-// question is a turn once it is read.
-type question struct {
-	Turn
-	words    words
-	concepts []string
-	needs    Needs
-	refuses  bool        // it says what is not wanted
-	entry    *shop.Entry // of the FAQ, or nil
-	order    string      // number of an order, or ""
+// vocabulary returns texts whose words are no typos: those of the training files, the catalogue and the FAQ.
+func (r *Responder) vocabulary() []string {
+	all := r.classifier.Vocabulary()
+	for _, n := range r.names {
+		for _, l := range text.Languages {
+			v := n.product.In(l)
+			all = append(all, v.Name, v.Description)
+		}
+	}
+	for i := range r.faq.Entries {
+		for _, l := range text.Languages {
+			question, answer, _ := r.faq.Entries[i].In(l)
+			all = append(all, question, answer)
+		}
+	}
+	return all
 }
 
-func (q *question) about(concepts ...string) bool {
-	return slices.ContainsFunc(concepts, func(c string) bool { return slices.Contains(q.concepts, c) })
+// answers are the ways to answer, by intent. An intent that is not here is answered by its entry of the FAQ.
+func (r *Responder) answers(intent string) func(*question, *Answer) {
+	switch intent {
+	case "recommend":
+		return r.products
+	case "cheapest":
+		return r.cheapest
+	case "more":
+		return r.others
+	case refine:
+		return r.refined
+	case "product_info", "product_price", "product_ingredients", "product_usage", "product_stock":
+		return r.product
+	case "product_compare":
+		return r.compare
+	case "promotions":
+		return r.promotions
+	case "human":
+		return r.human
+	case orderNumber:
+		return r.orderTold
+	case "ticket_status":
+		return r.ticketStatus
+	case "off_topic":
+		return r.offTopic
+	case unsure:
+		return r.clarify
+	}
+	switch info := r.intents[intent]; {
+	case info.Topic == SmallTalk:
+		return r.smallTalk
+	case info.Ticket:
+		return r.problem
+	}
+	return r.information
 }
 
 // Answer answers a turn. Its time is linear in the length of the message.
 func (r *Responder) Answer(t Turn) Answer {
-	q := &question{Turn: t, words: cutWords(t.Message), concepts: text.Concepts(t.Message), order: orderNumber(t.Message)}
-	q.needs = r.understand(q)
-	q.entry = r.entry(q)
 	a := Answer{Language: t.Language}
-	for _, try := range []func(*question, *Answer) bool{
-		r.fromMenu, r.smallTalk, r.followUp, r.offTopic, r.namedProduct, r.afterSales, r.promotions, r.information, r.products,
-		r.search, r.clarify,
-	} {
-		if try(q, &a) {
-			break
+	q := r.read(t)
+	if !r.fromMenu(q, &a) {
+		a.is(r.topic(q), q.intent, q.sure)
+		if q.sure < doubtful && r.either(q, &a) {
+			r.finish(q, &a)
+			return a
 		}
+		r.answers(q.intent)(q, &a)
 	}
 	r.finish(q, &a)
 	return a
 }
 
-// entry returns the entry of the FAQ that answers a question, or nil. What customers say in words that the FAQ does not use
-// is asked in its words.
-func (r *Responder) entry(q *question) *shop.Entry {
-	for _, known := range r.cues.questions {
-		if known.cues.in(q.words) {
-			if e, _, ok := r.faq.Search(known.question, text.French); ok {
-				return e
-			}
-		}
+// topic returns the topic of what a question wants.
+func (r *Responder) topic(q *question) string {
+	if q.intent == otherEntry {
+		return r.entryTopic(q.entry)
 	}
-	if e, _, ok := r.faq.Search(q.Message, q.Language); ok {
-		return e
-	}
-	return nil
+	return r.intents[q.intent].Topic
 }
 
 // finish fills what every answer has.
@@ -175,7 +218,7 @@ func (r *Responder) finish(q *question, a *Answer) {
 		}
 		a.Suggestions = r.phrases.suggest(key, q.Language)
 	}
-	said := label(q.words)
+	said := label(cutWords(q.Message))
 	a.Suggestions = slices.DeleteFunc(slices.Clone(a.Suggestions), func(s string) bool { return label(cutWords(s)) == said })
 	if a.Products == nil {
 		a.Products = []shop.Card{}
@@ -187,9 +230,12 @@ func (r *Responder) finish(q *question, a *Answer) {
 		a.Subcategories = []Button{}
 	}
 	a.Evidence = r.evidence(q, a)
-	a.Slots = q.needs.canonical()
+	a.Slots = r.canonical(q, a)
 	a.Memory.Topic = a.Topic
 	a.Memory.Ticket = cmp.Or(a.Memory.Ticket, q.Before.Ticket)
+	if a.Desk == nil && a.Memory.Pending == nil && a.Topic != Other {
+		a.Memory.Pending = q.Before.Pending // a question in between does not end the matter
+	}
 	if a.Memory.Needs == nil && a.Topic != Products {
 		// A question in between does not end the talk about products.
 		a.Memory.Needs, a.Memory.Shown, a.Memory.Last = q.Before.Needs, q.Before.Shown, q.Before.Last
@@ -218,10 +264,11 @@ func (q *question) variant() int {
 
 // fromMenu answers the label or the id of a button.
 func (r *Responder) fromMenu(q *question, a *Answer) bool {
-	if len(q.words) > maxLabelWords {
+	said := cutWords(q.Message)
+	if len(said) > maxLabelWords {
 		return false
 	}
-	choice := r.choices[label(q.words)]
+	choice := r.choices[label(said)]
 	switch choice.kind {
 	case initialOption:
 		switch choice.id {
@@ -233,7 +280,9 @@ func (r *Responder) fromMenu(q *question, a *Answer) bool {
 			a.is(AfterSales, "ask_order", 1)
 			r.say(q, a, "ask_sav")
 		default:
-			return false
+			a.is(Information, "choose_question", 1)
+			r.say(q, a, "ask_question")
+			a.Suggestions = r.phrases.suggest(Information, q.Language)
 		}
 	case category:
 		a.Subcategories = r.menu.subcategories(choice.id, q.Language)
@@ -244,85 +293,24 @@ func (r *Responder) fromMenu(q *question, a *Answer) bool {
 		r.say(q, a, "ask_area")
 	case subcategory:
 		if types := shop.Types.Understand(choice.id); types != nil {
-			q.needs.Types = types
-			return r.products(q, a)
+			q.needs = Needs{Needs: shop.Needs{Types: types}}
+			a.is(Products, "recommend", 1)
+			r.products(q, a)
+			return true
+		}
+		for name, info := range r.intents {
+			if q.entry = r.faq.Find(choice.id); q.entry != nil && slices.Contains(info.Entries, choice.id) {
+				q.is(name, 1)
+				a.is(info.Topic, name, 1)
+				r.answers(name)(q, a)
+				return true
+			}
 		}
 		return false
 	default:
 		return false
 	}
 	return true
-}
-
-// smallTalk answers what has no other content than a greeting, thanks, a farewell.
-func (r *Responder) smallTalk(q *question, a *Answer) bool {
-	kind, rest := r.cues.smallTalk(q.words)
-	if kind == "" || len(rest) > 0 && (q.order != "" || len(text.Terms(rest.String(), q.Language)) > 0) {
-		return false
-	}
-	a.is(SmallTalk, kind, 1)
-	name := ""
-	if kind == "greeting" && q.Profile.Name != "" && q.Number == 0 {
-		name = r.phrases.form("name", q.Language, "name", q.Profile.Name)
-	}
-	r.say(q, a, kind, "name", name)
-	if kind != "goodbye" {
-		a.Suggestions = r.phrases.suggest("start", q.Language)
-	} else {
-		a.Suggestions = []string{}
-	}
-	return true
-}
-
-// offTopic refuses what the shop has no business with, unless the message is about the shop as well.
-func (r *Responder) offTopic(q *question, a *Answer) bool {
-	if !r.cues.other.in(q.words) || len(q.needs.Types) > 0 || q.about(afterSalesConcepts...) {
-		return false
-	}
-	a.is(Other, "off_topic", 0.9)
-	r.say(q, a, "other")
-	return true
-}
-
-// clarify asks back when nothing else answers: openly when the message is about hair, skin or the shop, and refuses when
-// it is about nothing that is known here. Whoever was not helped twice is shown the way to people.
-func (r *Responder) clarify(q *question, a *Answer) bool {
-	a.Memory.Unsure = q.Before.Unsure + 1
-	known := len(q.concepts) > 0 || len(text.Terms(q.Message, q.Language)) <= 1
-	switch contact := r.contact(q); {
-	case a.Memory.Unsure > 2 && contact != "":
-		a.is(Information, "human", 0.3)
-		r.say(q, a, "human")
-		a.Text += " " + contact
-	case q.about("hair"):
-		r.ask(q, a, "hair")
-	case q.about("skin", "body", "face", "hands"):
-		r.ask(q, a, "body")
-	case known:
-		a.is(Information, "unsure", 0.2)
-		r.say(q, a, "unsure")
-		a.Categories = r.menu.categories(q.Language)
-	default:
-		a.is(Other, "off_topic", 0.5)
-		r.say(q, a, "other")
-	}
-	return true
-}
-
-func (r *Responder) ask(q *question, a *Answer, area string) {
-	a.is(Products, "clarify_"+area, 0.5)
-	r.say(q, a, "ask_area")
-	a.Subcategories = r.menu.subcategories(area, q.Language)
-}
-
-// contact returns how to reach people, as the FAQ says it.
-func (r *Responder) contact(q *question) string {
-	entry, _, ok := r.faq.Search("contacter le service client", text.French)
-	if !ok {
-		return ""
-	}
-	_, answer, _ := entry.In(q.Language)
-	return answer
 }
 
 // join writes a list as the language does.

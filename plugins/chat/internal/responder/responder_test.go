@@ -43,7 +43,7 @@ func TestNeeds(t *testing.T) {
 			return p.Type == "soap" && slices.Contains(p.Free, "perfume")
 		}},
 		{"en", "a gift for my sister under 35 euros", func(p *shop.Product) bool { return p.Type == "bundle" && p.Price <= 35 }},
-		{"fr", "un masque sans silicones ni parfum", func(p *shop.Product) bool {
+		{"fr", "un shampooing sans silicones ni parfum", func(p *shop.Product) bool {
 			return slices.Contains(p.Free, "silicones") && slices.Contains(p.Free, "perfume")
 		}},
 		{"en", "shampoo without sulfates or perfume", func(p *shop.Product) bool {
@@ -404,7 +404,7 @@ func TestSparseFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := New(catalogue, faq, Menu{}, time.Now)
+	r, err := New(catalogue, faq, Menu{}, newTestClassifier(t), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,8 +421,7 @@ func TestSparseFiles(t *testing.T) {
 		{"un coffret", Products, ""},
 		{"أريد شامبو", Products, ""},
 		{"quelle heure est-il à Tokyo", Other, ""},
-		{"euh", Information, ""},
-		{"Trouver un produit", Information, ""},
+		{"euh", Other, ""},
 	} {
 		a := r.Answer(Turn{Message: c.message, Language: "fr"})
 		if a.Topic != c.topic || !strings.Contains(a.Text, c.says) || strings.Contains(a.Text, " 0,00") {

@@ -4,82 +4,51 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/innatural/chatbot/plugins/chat/internal/desk"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
-// Concepts of text/synonyms.txt that are about the shop's service rather than about products.
-var (
-	afterSalesConcepts = []string{
-		"tracking", "parcel", "damaged_parcel", "order", "cancel", "return", "exchange", "refund", "invoice",
+// entry returns the entry of the FAQ that answers a question, or nil: of those of its intent the one that search ranks first,
+// or else the usual one. An intent whose entries the shop's FAQ lacks is answered by what search finds.
+func (r *Responder) entry(q *question) *shop.Entry {
+	of := r.entries[q.intent]
+	if len(of) == 1 {
+		return of[0]
 	}
-	informationConcepts = []string{
-		"delivery", "delay", "payment", "promotion", "gift", "loyalty", "shop", "contact", "account", "stock", "personal_data",
-		"storage", "recycling", "international", "allergy", "pregnancy", "baby", "cruelty_free", "ingredients",
+	for _, hit := range r.faq.SearchAll(q.text, q.Language, len(r.faq.Entries)) {
+		if len(of) == 0 || slices.Contains(of, hit.Entry) {
+			return hit.Entry
+		}
 	}
-)
-
-// afterSales answers what happens after an order, from the FAQ.
-func (r *Responder) afterSales(q *question, a *Answer) bool {
-	about := q.about(afterSalesConcepts...)
-	switch {
-	case q.entry != nil && r.topic(q.entry) == AfterSales && (about || !q.needs.specific()):
-		a.is(AfterSales, q.entry.ID, 0.85)
-	case q.order != "" && (about || q.Before.Topic == AfterSales || q.needs.none() && q.entry == nil):
-		a.is(AfterSales, "order_number", 0.7)
-		r.say(q, a, "order", "order", q.order)
-		r.say(q, a, "ask_sav")
-		return true
-	case about && q.entry == nil && !q.needs.specific():
-		a.is(AfterSales, "ask_order", 0.6)
-		r.say(q, a, "ask_sav")
-		return true
-	default:
-		return false
+	if len(of) > 0 {
+		return of[0]
 	}
-	if r.cues.sorry.in(q.words) {
-		r.say(q, a, "sorry")
-	}
-	if q.order != "" {
-		r.say(q, a, "order", "order", q.order)
-	}
-	r.quote(q, a)
-	return true
+	return nil
 }
 
-// information answers what anyone may ask, from the FAQ.
-func (r *Responder) information(q *question, a *Answer) bool {
-	if q.entry == nil {
-		return false
+// enoughAsked is the share of a question that an entry of no intent has to answer.
+const enoughAsked = 0.6
+
+// looseEntry returns the entry of the FAQ that no intent knows and that answers the question, or nil: what only this shop is asked.
+func (r *Responder) looseEntry(q *question) *shop.Entry {
+	if len(r.owned) == len(r.faq.Entries) || q.sure >= certain && r.intents[q.intent].Topic != Other {
+		return nil
 	}
-	howTo := r.cues.how.in(q.words) && (q.about("use") || len(q.needs.Concerns)+len(q.needs.HairType)+len(q.needs.SkinType) == 0)
-	about := q.about(informationConcepts...)
-	if q.about("allergy") && q.needs.specific() && q.about("sensitive_skin", "sensitive_scalp") {
-		about = false // one word in Arabic
+	hits := r.faq.SearchAll(q.text, q.Language, 1)
+	if len(hits) == 0 || r.owned[hits[0].Entry] || hits[0].Coverage < enoughAsked {
+		return nil
 	}
-	if !q.needs.none() && !about && !howTo {
-		return false
-	}
-	if slices.Contains(q.needs.Types, "bundle") && !q.about("delivery", "payment", "promotion") {
-		return false
-	}
-	a.is(r.topic(q.entry), q.entry.ID, 0.8)
-	r.quote(q, a)
-	return true
+	return hits[0].Entry
 }
 
-// quote adds the FAQ's answer.
-func (r *Responder) quote(q *question, a *Answer) {
-	_, answer, actual := q.entry.In(q.Language)
-	if a.Text != "" {
-		a.Text += " "
-	}
-	a.Text += answer
-	a.Language = actual
+// afterSalesConcepts are the concepts of text/synonyms.txt that are about an order.
+var afterSalesConcepts = []string{
+	"tracking", "parcel", "damaged_parcel", "order", "cancel", "return", "exchange", "refund", "invoice",
 }
 
-// topic returns the topic of an entry: what the file says, or else what its question is about.
-func (r *Responder) topic(e *shop.Entry) string {
+// entryTopic returns the topic of an entry: what the file says, or else what its question is about.
+func (r *Responder) entryTopic(e *shop.Entry) string {
 	if e.Topic == AfterSales || e.Topic == Information {
 		return e.Topic
 	}
@@ -91,12 +60,99 @@ func (r *Responder) topic(e *shop.Entry) string {
 	return Information
 }
 
-// promotions tells the offers that run, those for the products that are asked about if there are any.
-func (r *Responder) promotions(q *question, a *Answer) bool {
-	if !q.about("promotion") || q.about("use") || r.cues.how.in(q.words) {
-		return false
+// information answers from the FAQ.
+func (r *Responder) information(q *question, a *Answer) {
+	if q.entry == nil {
+		r.unknown(q, a)
+		return
 	}
-	a.is(Information, "promotions", 0.9)
+	if r.intents[q.intent].Sorry {
+		r.say(q, a, "sorry")
+	}
+	if q.order != "" {
+		r.say(q, a, "order", "order", q.order)
+	}
+	r.quote(q, a)
+}
+
+// quote adds the FAQ's answer.
+func (r *Responder) quote(q *question, a *Answer) {
+	if q.entry == nil {
+		return
+	}
+	_, answer, actual := q.entry.In(q.Language)
+	if a.Text != "" {
+		a.Text += " "
+	}
+	a.Text += answer
+	a.Language = actual
+}
+
+// unknown says that the shop's texts do not answer, and who does.
+func (r *Responder) unknown(q *question, a *Answer) {
+	r.say(q, a, "unknown")
+	if contact := r.contact(q); contact != "" {
+		a.Text += " " + contact
+	}
+}
+
+// problem answers what went wrong with an order: what the FAQ says of it, and a ticket, as soon as the number of the order is known.
+func (r *Responder) problem(q *question, a *Answer) {
+	r.say(q, a, "sorry")
+	draft := &desk.Draft{Order: q.order, Kind: q.intent, Summary: head(q.Message, maxSummary)}
+	if q.order != "" {
+		r.say(q, a, "order", "order", q.order)
+		r.quote(q, a)
+		a.Desk = &DeskRequest{Open: draft}
+		return
+	}
+	r.quote(q, a)
+	r.say(q, a, "ask_order")
+	a.Memory.Pending = draft
+}
+
+// maxSummary bounds what is kept of a message for a ticket, in characters.
+const maxSummary = 1000
+
+// head returns the first n characters of s.
+func head(s string, n int) string {
+	runes := []rune(s)
+	return string(runes[:min(n, len(runes))])
+}
+
+// orderTold answers the number of an order: it completes what was told before, or asks what it is about.
+func (r *Responder) orderTold(q *question, a *Answer) {
+	r.say(q, a, "order", "order", q.order)
+	pending := q.Before.Pending
+	if pending == nil {
+		r.say(q, a, "ask_sav")
+		return
+	}
+	draft := *pending
+	draft.Order = q.order
+	a.Desk = &DeskRequest{Open: &draft}
+}
+
+// ticketStatus looks a ticket up: the one that the message names, or the one of the conversation.
+func (r *Responder) ticketStatus(q *question, a *Answer) {
+	id := q.ticket
+	if id == "" {
+		id = q.Before.Ticket
+	}
+	if id == "" {
+		r.say(q, a, "ask_ticket")
+		return
+	}
+	a.Desk = &DeskRequest{Find: id, With: r.orderNumber(q)}
+}
+
+// promotions tells the offers that run, those for the products that are asked about if there are any. Other questions on offers
+// (how to use a code, samples) are the FAQ's.
+func (r *Responder) promotions(q *question, a *Answer) {
+	if q.entry != nil && len(r.entries[q.intent]) > 0 && q.entry != r.entries[q.intent][0] {
+		r.quote(q, a)
+		return
+	}
 	var all, matching []string
 	for _, p := range r.catalogue.Promotions {
 		if !p.Active(r.now()) {
@@ -115,8 +171,7 @@ func (r *Responder) promotions(q *question, a *Answer) bool {
 	}
 	if len(all) == 0 {
 		r.say(q, a, "no_promotions")
-		return true
+		return
 	}
 	r.say(q, a, "promotions", "list", strings.Join(all, " "))
-	return true
 }

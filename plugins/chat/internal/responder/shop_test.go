@@ -3,9 +3,11 @@ package responder
 import (
 	"encoding/json"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/innatural/chatbot/plugins/chat/internal/intent"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 )
 
@@ -34,12 +36,24 @@ func newTestResponder(t testing.TB) *Responder {
 	if err := json.Unmarshal(read("../../data/greeting.json"), &menu); err != nil {
 		t.Fatal(err)
 	}
-	r, err := New(catalogue, faq, menu, func() time.Time { return today })
+	r, err := New(catalogue, faq, menu, newTestClassifier(t), func() time.Time { return today })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
+
+// newTestClassifier returns the one classifier of all tests.
+func newTestClassifier(t testing.TB) *intent.Classifier {
+	t.Helper()
+	c, err := testClassifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+var testClassifier = sync.OnceValues(intent.New)
 
 // talk is a conversation with a responder.
 type talk struct {

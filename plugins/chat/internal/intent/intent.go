@@ -1,0 +1,55 @@
+// Package intent tells what a message wants. A softmax regression over hashed n-grams is learned when a Classifier is made, from
+// readable files: data/*.txt, where anyone can add how else customers say it. Nothing in it knows a catalogue.
+package intent
+
+import (
+	"cmp"
+	"embed"
+	"slices"
+)
+
+//go:embed data/*.txt
+var files embed.FS
+
+// Classifier tells what a message wants. It is immutable and may be used concurrently.
+type Classifier struct {
+	classes    []string  // sorted
+	vocabulary []string  // words that occur more than once in the files
+	rarity     []float32 // by row: how much its features say
+	weights    []float32 // by row, then by class
+}
+
+// New learns from the embedded files: a few hundred milliseconds, on all processors. Two classifiers are the same to the bit.
+func New() (*Classifier, error) {
+	lines, err := read(files)
+	if err != nil {
+		return nil, err
+	}
+	return train(lines), nil
+}
+
+// Guess is what a message may want.
+type Guess struct {
+	Intent      string
+	Probability float64
+}
+
+// Classify returns what a message may want, the likeliest first. The language is that of the message, as far as it is known. The
+// time is linear in the length of the message.
+func (c *Classifier) Classify(message, language string) []Guess {
+	scores := make([]float32, len(c.classes))
+	c.score(c.weigh(newReader().read(message, language)), scores)
+	softmax(scores)
+	guesses := make([]Guess, len(scores))
+	for i, p := range scores {
+		guesses[i] = Guess{c.classes[i], float64(p)}
+	}
+	slices.SortStableFunc(guesses, func(a, b Guess) int { return cmp.Compare(b.Probability, a.Probability) })
+	return guesses
+}
+
+// Intents returns all that a message may be taken for, sorted.
+func (c *Classifier) Intents() []string { return slices.Clone(c.classes) }
+
+// Vocabulary returns texts whose words people use: those of the training files that occur more than once.
+func (c *Classifier) Vocabulary() []string { return slices.Clone(c.vocabulary) }

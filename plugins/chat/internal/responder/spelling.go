@@ -1,0 +1,58 @@
+package responder
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+
+	"github.com/innatural/chatbot/plugins/internal/text"
+)
+
+//go:embed data/spellings.txt
+var spellingsFile string
+
+// spelling writes words as they are meant.
+type spelling struct {
+	short     map[string]map[string]words // by language, then by the word
+	corrector *text.Corrector
+}
+
+// loadSpelling reads data/spellings.txt; known are words that are no typos.
+func loadSpelling(file string, known []string) (*spelling, error) {
+	s := &spelling{short: map[string]map[string]words{}, corrector: text.NewCorrector(known)}
+	language := ""
+	number := 0
+	for line := range strings.Lines(file) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if strings.HasPrefix(line, "[") {
+			language = strings.Trim(line, "[]")
+			s.short[language] = map[string]words{}
+			continue
+		}
+		from, to, ok := strings.Cut(line, " = ")
+		if !ok || language == "" {
+			return nil, fmt.Errorf("read spellings.txt:%d: %q is not \"short = long\"", number, line)
+		}
+		for word := range strings.FieldsSeq(from) {
+			s.short[language][text.Fold(word)] = cutWords(to)
+		}
+	}
+	return s, nil
+}
+
+// words cuts a message into words, as they are meant.
+func (s *spelling) words(message, language string) words {
+	var out words
+	for _, t := range text.Tokens(message) {
+		if long, ok := s.short[language][t.Folded]; ok {
+			out = append(out, long...)
+			continue
+		}
+		out = append(out, s.corrector.Correct(t))
+	}
+	return out
+}

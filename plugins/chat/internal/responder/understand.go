@@ -1,0 +1,185 @@
+package responder
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/innatural/chatbot/plugins/chat/internal/desk"
+	"github.com/innatural/chatbot/plugins/chat/internal/intent"
+	"github.com/innatural/chatbot/plugins/internal/shop"
+	"github.com/innatural/chatbot/plugins/internal/text"
+)
+
+// Intents that the responder itself decides for, beside those of the training files.
+const (
+	orderNumber = "order_number"
+	refine      = "refine"
+	otherEntry  = "faq" // an entry of the FAQ that no intent knows
+	unsure      = "unsure"
+)
+
+// question is a turn once it is read.
+type question struct {
+	Turn
+	words    words // as they are meant: abbreviations written out, typos corrected
+	text     string
+	concepts []string
+	needs    Needs
+	refuses  bool            // it says what is not wanted
+	products []*shop.Product // that it is about, by name or by "the second one"
+	order    string          // number of an order, or ""
+	ticket   string          // id of a ticket, or what stands in its place, or ""
+	guesses  []intent.Guess  // the likeliest first; never empty
+	intent   string
+	sure     float64 // how sure that is, 0 to 1
+	entry    *shop.Entry
+}
+
+func (q *question) about(concepts ...string) bool {
+	return slices.ContainsFunc(concepts, func(c string) bool { return slices.Contains(q.concepts, c) })
+}
+
+// read reads a turn: its words, what they ask for, and what the customer wants.
+func (r *Responder) read(t Turn) *question {
+	q := &question{Turn: t, words: r.spelling.words(t.Message, t.Language)}
+	q.text = q.words.String()
+	q.concepts = text.Concepts(q.text)
+	q.ticket = r.ticketNumber(q)
+	if q.ticket == "" {
+		q.order = r.orderNumber(q)
+	}
+	q.needs = r.understand(q)
+	q.guesses = r.classifier.Classify(q.text, t.Language)
+	if t.Before.Needs == nil { // nothing was shown to be cheaper than, or to have more of
+		for i, g := range q.guesses {
+			switch g.Intent {
+			case "cheapest":
+				q.guesses[i].Intent = "recommend"
+			case "more":
+				q.guesses[i].Intent = unsure
+			}
+		}
+	}
+	q.intent, q.sure = q.guesses[0].Intent, q.guesses[0].Probability
+	q.products = r.mentioned(q)
+	r.decide(q)
+	return q
+}
+
+// What makes a guess certain enough, and what makes it none.
+const (
+	certain   = 0.8
+	doubtful  = 0.35 // below it, two intents that are about as likely are asked about
+	closeness = 0.6  // of the likeliest: the second is about as likely
+	strange   = 0.25 // below it, what has no word of the shop is none of its business
+)
+
+// decide settles what a message wants. What stands in the conversation and in the message for certain (a number, a name) outweighs
+// what its words resemble.
+func (r *Responder) decide(q *question) {
+	info := r.intents[q.intent]
+	switch {
+	case q.ticket != "" && strings.HasPrefix(q.ticket, "SAV-"):
+		q.is("ticket_status", 1)
+	case q.order != "" && r.onlyOrder(q):
+		q.is(orderNumber, 0.95)
+	case r.refines(q):
+		q.is(refine, max(q.sure, 0.7))
+	case q.sure < certain && info.Topic != Products && r.asksForProduct(q):
+		q.is("recommend", q.sure)
+	case q.intent != "more" && q.intent != "cheapest" && len(text.Terms(q.text, q.Language)) == 0 && q.sure < certain && info.Topic != SmallTalk && q.order == "":
+		q.is(unsure, 0.2)
+	case q.intent != "off_topic" && q.sure < strange && len(q.concepts) == 0 && q.order == "":
+		q.is("off_topic", 1-q.sure)
+	case len(q.products) > 0 && q.sure < certain:
+		r.aboutProduct(q)
+	}
+	if loose := r.looseEntry(q); loose != nil {
+		q.is(otherEntry, max(q.sure, 0.7))
+		q.entry = loose
+		return
+	}
+	q.entry = r.entry(q)
+}
+
+// asksForProduct reports whether a message names what a product should be and nothing else, or also what it may cost or must not be.
+func (r *Responder) asksForProduct(q *question) bool {
+	if !q.needs.specific() {
+		return false
+	}
+	if topic := r.intents[q.intent].Topic; topic == Information && (q.needs.limited() || q.intent == "care_advice" && q.needs.Types != nil) {
+		return true
+	}
+	return !slices.ContainsFunc(text.Terms(q.text, q.Language), func(t string) bool { return t[0] != '#' })
+}
+
+// is sets what a message is taken for.
+func (q *question) is(intent string, sure float64) { q.intent, q.sure = intent, sure }
+
+// onlyOrder reports whether a message tells the number of an order and little else.
+func (r *Responder) onlyOrder(q *question) bool {
+	rest := 0
+	for _, term := range text.Terms(q.text, q.Language) {
+		if !slices.Contains(orderTerms, term) && !strings.ContainsAny(term, "0123456789") {
+			rest++
+		}
+	}
+	expected := q.Before.Pending != nil || q.Before.Topic == AfterSales
+	return rest == 0 || expected && rest <= 2 && q.sure < certain
+}
+
+// orderTerms say that a number is one.
+var orderTerms = []string{"#order", "#parcel", "numero", "number", "num", "رقم", "n", "no", "ref", "referenc"}
+
+// aboutProduct takes what is asked of products in general for what is asked of the one that the message names.
+func (r *Responder) aboutProduct(q *question) {
+	switch q.intent {
+	case "ingredients", "certification":
+		q.is("product_ingredients", q.sure)
+	case "care_advice":
+		q.is("product_usage", q.sure)
+	}
+}
+
+// ticketNumber returns the id of a ticket, or the number that a message calls one, or "".
+func (r *Responder) ticketNumber(q *question) string {
+	if id := desk.FindID(q.Message); id != "" {
+		return id
+	}
+	for i := range q.words {
+		if r.cues.ticket.match(q.words, i) == 0 {
+			continue
+		}
+		for _, w := range q.words[i+1 : min(i+4, len(q.words))] {
+			if n := len(w.Folded); n >= 3 && n <= 12 && strings.Trim(w.Folded, "0123456789") == "" {
+				return w.Folded
+			}
+		}
+	}
+	return ""
+}
+
+// canonical writes what a message asks for, with what the turns before said where it goes on with them, in one form, for an answer
+// that may be used again. What a question to the FAQ asks lies in its words, so they stand there as well.
+func (r *Responder) canonical(q *question, a *Answer) string {
+	needs := &q.needs
+	switch a.Intent.Name {
+	case "cheapest", "more", refine:
+		needs = a.Memory.Needs
+	}
+	parts := []string{needs.canonical()}
+	for _, p := range q.products {
+		parts = append(parts, "product="+p.ID)
+	}
+	if q.order != "" {
+		parts = append(parts, "order="+q.order)
+	}
+	if q.ticket != "" {
+		parts = append(parts, "ticket="+q.ticket)
+	}
+	if r.intents[q.intent].ContextFree {
+		terms := slices.Sorted(slices.Values(text.Terms(q.text, q.Language)))
+		parts = append(parts, "words="+strings.Join(slices.Compact(terms), ","))
+	}
+	return strings.Trim(strings.Join(parts, ";"), ";")
+}
