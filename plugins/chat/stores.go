@@ -83,8 +83,13 @@ func openStores(h *framework.Host, o Options) (s stores, err error) {
 		}
 		open = func(of space) (store.Store, error) { return file.Space(of.name, of.limits) }
 	default:
-		h.Log.Info("Conversations and tickets are kept in memory and end with the process; " +
-			`the option store = "bbolt" or "redis" keeps them`)
+		_, err := framework.Shared(h, "told", func() (struct{}, error) { // once, not at every reload
+			h.Log.Info("Conversations and tickets end with the process; keep them with another store of plugins.chat", "store", o.Store)
+			return struct{}{}, nil
+		})
+		if err != nil {
+			return s, err
+		}
 		open = func(of space) (store.Store, error) { return shareMemory(h, of) }
 	}
 	s.conversations, err = open(space{"conversations", store.Limits{TTL: o.TTL.D(), MaxBytes: int64(o.MaxBytes)}, conversation.Merge})
