@@ -79,6 +79,39 @@ func TestTicketIsOpenedAndFound(t *testing.T) {
 	}
 }
 
+// A whole matter: the damage, the order's number one turn later, the ticket, and whom it is told to.
+func TestTicketOfAConversation(t *testing.T) {
+	b := newBot(t)
+	ticketOf := func(session, message string) string {
+		got := b.say(t, session, message)
+		ticket, _ := got["ticket"].(map[string]any)
+		id, _ := ticket["id"].(string)
+		if id != "" && (ticket["status"] != "open" || !strings.Contains(got["response"].(string), id) || len(ticket) != 2) {
+			t.Errorf("%s: %v", message, got)
+		}
+		return id
+	}
+	if id := ticketOf("anna", "Mon colis est arrivé avec un flacon cassé"); id != "" {
+		t.Errorf("without a number the ticket %s was opened", id)
+	}
+	id := ticketOf("anna", "ma commande est la 123456")
+	if id == "" {
+		t.Fatal("no ticket was opened")
+	}
+	if kept, err := b.desk.Find(t.Context(), "anna", id, ""); err != nil || kept.Order != "123456" || kept.Kind != "parcel_damaged" {
+		t.Errorf("the ticket is %+v, %v", kept, err)
+	}
+	for _, c := range []struct{ session, message, want string }{
+		{"anna", "où en est mon ticket " + strings.ToLower(id) + " ?", id},
+		{"bob", "où en est mon ticket " + id + " ?", ""},
+		{"dora", "où en est mon ticket " + id + " pour la commande 123456 ?", id},
+	} {
+		if got := ticketOf(c.session, c.message); got != c.want {
+			t.Errorf("%s: %q finds %q, want %q", c.session, c.message, got, c.want)
+		}
+	}
+}
+
 func TestClearErasesWhatIsKeptOfACustomer(t *testing.T) {
 	b := newBot(t)
 	const secret = "Zéphyrine"
