@@ -150,6 +150,9 @@ const (
 	GenAIPerChunk     = "gen_ai_client_operation_time_per_output_chunk_seconds"
 	GenAIPerChunkHelp = "Mean time between two pieces of a model's answer."
 
+	GenAIPerToken     = "gen_ai_server_time_per_output_token_seconds"
+	GenAIPerTokenHelp = "Mean time between two tokens of a model's answer, as its customer gets it, after the first."
+
 	// Shop.
 
 	AnalyticsEvents     = "analytics_events_total" // event

@@ -179,6 +179,9 @@ func (c *chat) ask(ctx context.Context, t *turn, _ func(context.Context) error) 
 	}
 	t.reply.Text, t.reply.FinishReason, t.reply.Flagged = t.sent.String(), result.FinishReason, a.flagged
 	t.reply.Usage = usage{result.Usage.Input, result.Usage.Output, result.Usage.Estimated}
+	if n := result.Usage.Output; n > 1 && !t.Whole {
+		c.metrics.perToken.With().Observe(time.Since(t.spoke).Seconds() / float64(n-1))
+	}
 	c.metrics.overhead.With().Observe((time.Since(t.began) - result.Upstream - result.Waited).Seconds())
 	return nil
 }

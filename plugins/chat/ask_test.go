@@ -304,7 +304,9 @@ func TestTheBudgetIsSettled(t *testing.T) {
 		},
 	} {
 		b, mock := newModelBot(t, honest, c.faults, func(o *Options) { o.Model.Budget.Customer = budget })
-		b.streamed(t, open)
+		if _, text, _ := b.streamed(t, open); text == "" {
+			t.Errorf("%s: no answer", name)
+		}
 		stats, ledger := mock.Stats(), b.upstreams.ledger
 		if _, err := ledger.Reserve(t.Context(), "s", budget-c.least(stats)+1); err == nil {
 			t.Errorf("%s: less than %d tokens are charged", name, c.least(stats))

@@ -1,6 +1,7 @@
 // Package chat is the shop's chatbot: it answers customers over HTTP, at once or as a stream, in French, English and Arabic, and
-// to the clients of OpenAI. What it says comes from the responder, which knows the catalogue and the FAQ; conversations and tickets
-// are kept where the policy says, within bounds, and outlive reloads of it.
+// to the clients of OpenAI. What it says comes from the responder, which knows the catalogue and the FAQ, or, where the policy names
+// one, from a model that is told what the responder found, and whose words are checked; conversations and tickets are kept where
+// the policy says, within bounds, and outlive reloads of it. A message takes the way that turn.go lists.
 package chat
 
 import (
@@ -195,6 +196,7 @@ type metrics struct {
 	degraded       *telemetry.Counter
 	contradictions *telemetry.Counter
 	overhead       *telemetry.Histogram
+	perToken       *telemetry.Histogram
 }
 
 // count counts tokens.
@@ -218,5 +220,6 @@ func newMetrics(r *telemetry.Registry) metrics {
 		degraded:       r.Counter(telemetry.ChatDegraded, telemetry.ChatDegradedHelp, telemetry.LabelReason),
 		contradictions: r.Counter(telemetry.ChatContradictions, telemetry.ChatContradictionsHelp, telemetry.LabelKind),
 		overhead:       r.Histogram(telemetry.ChatOverhead, telemetry.ChatOverheadHelp, telemetry.FirstTokenBuckets()),
+		perToken:       r.Histogram(telemetry.GenAIPerToken, telemetry.GenAIPerTokenHelp, telemetry.PerTokenBuckets()),
 	}
 }

@@ -76,6 +76,7 @@ type turn struct {
 	sent   strings.Builder           // what the sink took
 
 	language string        // to answer in
+	spoke    time.Time     // the first piece
 	prompt   model.Request // of a model
 	spent    model.Usage   // at a model
 	erased   bool          // the conversation, while it was being answered in
@@ -190,6 +191,7 @@ func (c *chat) say(t *turn, piece string) error {
 	}
 	t.sent.WriteString(piece)
 	if first {
+		t.spoke = time.Now()
 		c.metrics.firstToken.With(t.reply.Source).Observe(time.Since(t.began).Seconds())
 	}
 	return nil

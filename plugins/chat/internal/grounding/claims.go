@@ -19,7 +19,8 @@ type claim struct {
 const number = `(\d+(?:[.,]\d+)?)`
 
 var (
-	moneyAfter  = regexp.MustCompile(number + `\s*(?:€|euros?\b|eur\b|\$|usd\b|dollars?\b|£|gbp\b|dhs?\b|mad\b|dirhams?\b|egp\b|يورو|جنيه|دولار|درهم)\s?(\d\d\b)?`)
+	moneyAfter = regexp.MustCompile(number + `\s*(?:€|euros?\b|eur\b|\$|usd\b|dollars?\b|£|gbp\b|dhs?\b|mad\b|dirhams?\b|egp\b|` +
+		`يورو|جنيه|دولار|درهم)\s?(\d\d\b)?`)
 	moneyBefore = regexp.MustCompile(`(?:€|\$|£|\beur|\busd|\bgbp|\bmad|\begp)\s?` + number)
 	moneyWord   = regexp.MustCompile(`€|\$|£|\beuros?\b|\bdollars?\b|\bdirhams?\b|\bcents?\b|\bcentimes?\b|يورو|جنيه|دولار|درهم`)
 	priced      = regexp.MustCompile(`(?:\bprix|\bcout\w*|\bprices?|\bpriced|\bcosts?|\btarif|سعر\p{L}*|ثمن\p{L}*|يكلف|تكلف)[^\d.!?]{1,16}` + number)
@@ -28,10 +29,14 @@ var (
 	span        = regexp.MustCompile(`(\d+)\s*(?:(?:a|to|-|–|ou|or|et|and|الي|او)\s*(\d+)\s*)?` +
 		`(?:(?:working|business|full)\s+)?(jours?|days?|heures?|hours?|h|semaines?|weeks?|minutes?|min|mois|months?|ans?|years?|` +
 		`ساعه|ساعات|يوم|ايام|يوما|اسبوع|اسابيع|شهر|اشهر|سنه|سنوات|دقيقه|دقائق)(?:[^\p{L}]|$)`)
-	address = regexp.MustCompile(`(?i)\b(?:https?://|www\.)[^\s<>"'()\[\]{}|]+|\b[\p{L}\d._%+-]+@[\p{L}\d.-]+\.\p{L}{2,}|\b(?:[a-z\d-]+\.)+(?:com|net|org|fr|io|co|shop|store|info|biz|app|dev|eu|eg|ma|tn|dz|uk|de|ru|cn|xyz|example|test)\b(?:/[^\s<>"'()\[\]{}|]*)?|(?:^|[\s(])/[a-z\d][^\s<>"'()\[\]{}|]*`)
-	phone   = regexp.MustCompile(`\+?\d[\d .()-]{7,}\d`)
-	code    = regexp.MustCompile(`\b[A-Z][A-Z-]+\d[A-Z\d-]*\b|\b\d+[A-Z]{2,}[A-Z\d-]*\b`)
-	named   = regexp.MustCompile(`(?i)(?:\bcode|\bcoupon|كود)(?:\W+(?:is|est|promo|هو))?\W{1,4}([\p{L}\d-]{4,})`)
+	address = regexp.MustCompile(`(?i)\b(?:https?://|www\.)[^\s<>"'()\[\]{}|]+|` + // with a scheme
+		`\b[\p{L}\d._%+-]+@[\p{L}\d.-]+\.\p{L}{2,}|` + // a mailbox
+		`\b(?:[a-z\d-]+\.)+(?:com|net|org|fr|io|co|shop|store|info|biz|app|dev|eu|eg|ma|tn|dz|uk|de|ru|cn|xyz|example|test)\b` +
+		`(?:/[^\s<>"'()\[\]{}|]*)?|` + // a host, with a path or without
+		`(?:^|[\s(])/[a-z\d][^\s<>"'()\[\]{}|]*`) // a path
+	phone = regexp.MustCompile(`\+?\d[\d .()-]{7,}\d`)
+	code  = regexp.MustCompile(`\b[A-Z][A-Z-]+\d[A-Z\d-]*\b|\b\d+[A-Z]{2,}[A-Z\d-]*\b`)
+	named = regexp.MustCompile(`(?i)(?:\bcode|\bcoupon|كود)(?:\W+(?:is|est|promo|هو))?\W{1,4}([\p{L}\d-]{4,})`)
 )
 
 // sizeUnits are what sizes are written in, and what it is in the unit that measures the same.

@@ -122,11 +122,12 @@ type completion struct {
 func (c *completion) run(ctx context.Context) error {
 	failure := &Failure{Reason: CircuitOpen, Err: errors.New("every upstream failed too often lately")}
 	for n := range c.options.Attempts {
-		if n > 0 && !c.retries.spend() {
-			break
-		}
 		u, tries := c.pick()
 		if u == nil {
+			break
+		}
+		if n > 0 && !c.retries.spend() {
+			u.breaker.done(unknown, tries)
 			break
 		}
 		verdict, err := c.try(ctx, u, n)
