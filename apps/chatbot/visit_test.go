@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -37,31 +38,37 @@ func startWithModel(t *testing.T) (*modelmock.Server, *frameworktest.Server) {
 // down is a model that refuses every request.
 var down = modelmock.Fault{Kind: modelmock.Refused, Share: 1}
 
-// A visit in each language: products, and the model down and back.
+// A visit in each language: products, a ticket, the model down and back.
 func TestAVisitWithAModel(t *testing.T) {
 	for _, tt := range []struct {
 		name           string
 		device         browsertest.Device
 		product, again string // questions that a model answers best
 		degraded       string
+		complaint      string
+		order          string // number of the order, a turn later
+		ticket         string // how a ticket is called
 	}{
 		{
 			"fr",
 			browsertest.Device{Width: 820, Height: 1000, Language: "fr"},
 			"Quel shampooing pour cheveux secs ?", "Une crème pour peau sensible ?",
 			"Réponse simplifiée",
+			"Mon colis est arrivé abîmé, le flacon est cassé", "Ma commande est la 48213", "Demande",
 		},
 		{
 			"en",
 			browsertest.Device{Width: 1280, Height: 820, Dark: true, Language: "en"},
 			"Which shampoo for dry hair?", "A cream for sensitive skin?",
 			"Simplified answer",
+			"My parcel arrived broken", "order 48213", "Request",
 		},
 		{
 			"ar",
 			browsertest.Device{Width: 360, Height: 740, Language: "ar"},
 			"ما هو الشامبو المناسب للشعر الجاف؟", "كريم للبشرة الحساسة؟",
 			"رد مبسّط",
+			"وصل الطرد مكسورًا", "رقم الطلب 48213", "طلب رقم",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -75,6 +82,21 @@ func TestAVisitWithAModel(t *testing.T) {
 			if mock.Stats().Requests == 0 {
 				t.Error("the model was not asked")
 			}
+
+			asked := mock.Stats().Requests
+			if say(p, tt.complaint); p.Count(".ticket") != 0 {
+				t.Error("a ticket is opened for no order")
+			}
+			text, ticket := say(p, tt.order), strings.Join(strings.Fields(p.Text(answer+" .ticket")), " ")
+			id := regexp.MustCompile(`SAV-[0-9A-Z]{6}`).FindString(ticket)
+			if id == "" || !strings.HasPrefix(ticket, tt.ticket+" "+id) || !strings.Contains(text, id) {
+				t.Errorf("the answer is %q, the ticket %q", text, ticket)
+			}
+			if mock.Stats().Requests != asked {
+				t.Error("a ticket was left to the model")
+			}
+			p.Screenshot(screenshots, "visit-"+tt.name+"-ticket")
+			looksRight(p)
 
 			if err := mock.SetFaults(down); err != nil {
 				t.Fatal(err)

@@ -70,6 +70,9 @@ func TestNumbersWithinArabicAreReadFromTheLeft(t *testing.T) {
 			t.Errorf("%s is at %v, %s at %v", pair[0], first, pair[1], second)
 		}
 	}
+	if got := p.Text(".text .code"); got != "CMD-2026-0042" {
+		t.Errorf("kept on one line: %q", got)
+	}
 	if got := words(p.Text(".ticket")); got != "طلب رقم SAV-7K4M22 مفتوح" {
 		t.Errorf("ticket: %q", got)
 	}

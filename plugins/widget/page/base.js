@@ -77,11 +77,15 @@ function icon(name, className = "icon") {
 const FOREIGN = /([+\-−]?[\p{Script=Latin}\d](?:[\p{Script=Latin}\d .,:/+\-–_@'’\u00a0\u202f]*[\p{Script=Latin}\d])?(?:[ \u00a0\u202f]?[%€$£])?)/u;
 const ARABIC = /\p{Script=Arabic}/u;
 
+// The number of an order or a ticket stays on one line.
+const CODE = /\b([A-Z]{2,}(?:-[0-9A-Z]+)+)\b/;
+const whole = (text) => text.split(CODE).map((part, i) => (i % 2 ? h("span", { class: "code" }, part) : part));
+
 // write makes a text what a node says.
 function write(node, text) {
   text = text.replace(/(\d) (?=[€%$£])/g, "$1\u00a0"); // no line ends between a number and its sign
   const parts = ARABIC.test(text) ? text.split(FOREIGN) : [text]; // every second part is a run
-  node.replaceChildren(...parts.map((part, i) => (i % 2 ? h("bdi", { dir: "ltr" }, part) : part)));
+  node.replaceChildren(...parts.flatMap((part, i) => (i % 2 ? h("bdi", { dir: "ltr" }, ...whole(part)) : whole(part))));
   return node;
 }
 
