@@ -63,7 +63,7 @@ func TestScripts(t *testing.T) {
 }
 
 // patience bounds every wait of a script.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 type stateKey struct{}
 
