@@ -55,12 +55,12 @@ func (r *Responder) understand(q *question) Needs {
 	plain := r.cues.filler.without(q.words)
 	wanted, refused := r.cues.splitRefused(plain)
 	q.refuses = len(refused) > 0
-	all := text.Concepts(plain.String())
+	all := plain.concepts()
 	concepts := all
 	if q.refuses {
-		concepts = text.Concepts(wanted.String())
+		concepts = wanted.concepts()
 	}
-	n.Types = r.cues.composed(shop.Types.Among(concepts), wanted, concepts)
+	n.Types = r.cues.composed(shop.Types.Among(concepts), wanted, all)
 	n.Concerns = shop.Concerns.Among(concepts)
 	n.HairType = first(shop.HairTypes.Among(concepts))
 	n.SkinType = first(shop.SkinTypes.Among(concepts))
@@ -70,7 +70,7 @@ func (r *Responder) understand(q *question) Needs {
 	n.Free = shop.FreeOf.Among(all)
 	n.Vegan = slices.Contains(all, "vegan")
 	for _, segment := range refused {
-		n.Vegan = n.Vegan && !slices.Contains(text.Concepts(segment.String()), "vegan")
+		n.Vegan = n.Vegan && !slices.Contains(segment.concepts(), "vegan")
 	}
 	for _, c := range concepts {
 		if isSubstance(c) {
@@ -90,6 +90,9 @@ func (r *Responder) understand(q *question) Needs {
 		n.Types = slices.DeleteFunc(n.Types, func(t string) bool { return t == "oil" || t == "body_butter" })
 	}
 	n.With = slices.DeleteFunc(n.With, func(c string) bool { return slices.Contains(n.Free, freeOf(c)) })
+	if slices.Contains(concepts, "odor") { // that of sweat
+		n.With = slices.DeleteFunc(n.With, func(c string) bool { return c == "perfume" })
+	}
 	n.Types = slices.DeleteFunc(n.Types, func(t string) bool { return slices.Contains(n.NotTypes, t) })
 	n.MinPrice, n.MaxPrice = r.cues.prices(q.Message)
 	n.Quantity = r.cues.quantity(q.words)
@@ -199,11 +202,19 @@ const longestRefused = 6
 // splitRefused parts what is wanted from what is refused: the words after "sans", "without", "بدون", and after "pas" or "not" where
 // they refuse something ("pas pour cheveux gras") rather than deny ("je ne sais pas"). "Sans rinçage" refuses nothing.
 func (c *cues) splitRefused(w words) (wanted words, refused []words) {
+	dismisses := c.dismissed.in(w)
 	for i := 0; i < len(w); {
-		if i+1 < len(w) && c.refusedBefore.match(w, i+1) > 0 && isSubstance(first(text.Concepts(w[i:i+1].String()))) {
+		if i+1 < len(w) && c.refusedBefore.match(w, i+1) > 0 && isSubstance(first(w[i:i+1].concepts())) {
 			refused = append(refused, w[i:i+1])
 			i += 1 + c.refusedBefore.match(w, i+1)
 			continue
+		}
+		if dismisses {
+			if n := c.dismissal(w[i:]); n > 0 {
+				refused = append(refused, w[i:i+n])
+				i += n
+				continue
+			}
 		}
 		n, weak := c.refuse.match(w, i), false
 		if n == 0 {
@@ -239,15 +250,18 @@ func (c *cues) refusedWords(w words, weak bool) int {
 	taken := 0
 	var before []string // concepts of the words taken
 	for n := 1; n <= len(w); n++ {
-		if c.until.match(w, n-1) > 0 {
+		if c.until.match(w, n-1) > 0 || taken > 0 && c.again.match(w, n-1) > 0 {
 			break
 		}
-		concepts := text.Concepts(w[:n].String())
+		concepts := w[:n].concepts()
 		if len(concepts) == len(before) {
-			if weak && taken == n-1 && c.adjective(w, n-1) {
+			if weak && (taken == n-1 || taken == 0) && c.adjective(w, n-1) {
 				taken = n
 			}
 			continue
+		}
+		if weak && taken > 0 && shop.Types.Among(before) == nil && shop.Types.Among(concepts) != nil && !isSubstance(before[0]) {
+			break // "not for dandruff, shampoo"
 		}
 		if !refusable(concepts) && (!weak || len(before) > 0 && isSubstance(before[0])) {
 			break
@@ -255,6 +269,25 @@ func (c *cues) refusedWords(w words, weak bool) int {
 		taken, before = n, concepts
 	}
 	return taken
+}
+
+// farthestDismissal is how many words may stand between what is refused and the words that refuse it.
+const farthestDismissal = 3
+
+// dismissal returns the number of words from a property to the end of what dismisses it ("parabens are not ok"), 0 for none.
+func (c *cues) dismissal(w words) int {
+	for at := 1; at <= farthestDismissal && at < len(w); at++ {
+		if n := c.dismissed.match(w, at); n > 0 && c.startsProperty(w[:at]) && shop.Types.Among(w[:at].concepts()) == nil {
+			if at+n < len(w) && c.refuseWeakly.match(w, at+n) > 0 {
+				return 0 // "l'alcool ne me gêne pas"
+			}
+			return at + n
+		}
+		if c.startsProperty(w[at:]) {
+			return 0 // it is this one that may be dismissed
+		}
+	}
+	return 0
 }
 
 // startsProperty reports whether words start with what a product can be, be for or be made of: "not soap".
@@ -265,8 +298,8 @@ func (c *cues) startsProperty(w words) bool {
 	if c.adjective(w, 0) {
 		return true
 	}
-	concepts := text.Concepts(w[:min(2, len(w))].String())
-	if len(w) > 1 && len(text.Concepts(w[:1].String())) == 0 && len(concepts) == len(text.Concepts(w[1:2].String())) {
+	concepts := w[:min(2, len(w))].concepts()
+	if len(w) > 1 && len(w[:1].concepts()) == 0 && len(concepts) == len(w[1:2].concepts()) {
 		return false // it is the second word's alone
 	}
 	return slices.ContainsFunc(concepts, func(c string) bool {
@@ -397,7 +430,7 @@ func (c *cues) quantity(w words) int {
 		if n < 2 || n > maxQuantity {
 			continue
 		}
-		if shop.Types.Among(text.Concepts(w[min(i+1, len(w)):min(i+4, len(w))].String())) != nil {
+		if shop.Types.Among(w[min(i+1, len(w)):min(i+4, len(w))].concepts()) != nil {
 			return n
 		}
 	}

@@ -71,6 +71,8 @@ type cues struct {
 	and, between, ticket                   cueSet
 	refuse, refuseWeakly, afterWeak, until cueSet
 	purpose                                cueSet // what makes "sans" about whom a product is for: "ni pour cheveux secs"
+	again                                  cueSet // what begins a new thought after a refusal: "pas de pellicules, un shampoing"
+	dismissed                              cueSet // "frizz is not an issue"
 	refusedBefore                          cueSet // "silicone free", "parfum interdit"
 	mostPrice, leastPrice                  cueSet
 	cream, wash, shower                    cueSet   // kinds of product that a part of the body or a place completes
@@ -90,6 +92,7 @@ func loadCues() (*cues, error) {
 		Refuse                     struct {
 			Strong, Weak, Until []string
 			After, Purpose      []string
+			Dismissed, Again    []string
 			AfterWeak           []string `json:"after_weak"`
 		}
 		Price    struct{ Most, Least []string }
@@ -102,12 +105,18 @@ func loadCues() (*cues, error) {
 	c := &cues{
 		and: newCueSet(file.And), between: newCueSet(file.Between), ticket: newCueSet(file.Ticket), last: newCueSet(file.Last),
 		refuse: newCueSet(file.Refuse.Strong), refuseWeakly: newCueSet(file.Refuse.Weak),
-		purpose: newCueSet(file.Refuse.Purpose), refusedBefore: newCueSet(file.Refuse.After), afterWeak: newCueSet(file.Refuse.AfterWeak), until: newCueSet(file.Refuse.Until),
+		purpose: newCueSet(file.Refuse.Purpose), dismissed: newCueSet(file.Refuse.Dismissed), again: newCueSet(file.Refuse.Again),
+		refusedBefore: newCueSet(file.Refuse.After), afterWeak: newCueSet(file.Refuse.AfterWeak), until: newCueSet(file.Refuse.Until),
 		mostPrice: newCueSet(file.Price.Most), leastPrice: newCueSet(file.Price.Least), numbers: map[string]int{},
 		cream: newCueSet(file.Cream), wash: newCueSet(file.Wash), shower: newCueSet(file.Shower),
 		filler: newCueSet(file.Filler), adjectives: map[string]cueSet{},
 	}
 	for id, list := range file.Adjectives {
+		for _, word := range list { // with the article, and with that and "for"
+			if !strings.HasPrefix(word, "ال") {
+				list = append(list, "ال"+word, "لل"+word)
+			}
+		}
 		c.adjectives[id] = newCueSet(list)
 	}
 	for _, list := range file.Ordinals {
@@ -190,6 +199,9 @@ func (s cueSet) without(w words) words {
 type words []text.Token
 
 func cutWords(s string) words { return text.Tokens(s) }
+
+// concepts returns what the words mention: see text.Concepts.
+func (w words) concepts() []string { return text.NewReader().Concepts(w) }
 
 // String joins the words as they were written, without punctuation.
 func (w words) String() string {
