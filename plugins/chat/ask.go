@@ -91,8 +91,8 @@ func timeout(h *framework.Host, o model.Options) time.Duration {
 // ahead returns a time that ends a tenth, at most a second, before another.
 func ahead(d time.Duration) time.Duration { return d - min(d/10, time.Second) }
 
-// choose has the responder answer what it answers best, and a model the rest. When no model does, the local answer is the last rung,
-// unless the policy has errors instead.
+// choose has the responder answer what it answers best, and a model the rest. When no model does, the local answer is the last
+// rung, unless the policy has errors instead.
 func (c *chat) choose(ctx context.Context, t *turn, next func(context.Context) error) error {
 	info, known := c.responder.IntentInfo(t.reply.Intent.Name)
 	if c.upstreams.Model == nil || !known || info.Local {
@@ -129,11 +129,13 @@ func (c *chat) customer(t *turn) string {
 	return t.Client.String()
 }
 
+var errManyMessages = errors.New("the customer sends many messages")
+
 // limit refuses a customer who sends many messages.
 func (c *chat) limit(ctx context.Context, t *turn, next func(context.Context) error) error {
 	if c.upstreams.limiter != nil {
 		if d := c.upstreams.limiter.AllowName(c.customer(t)); !d.OK {
-			return &model.Failure{Reason: model.RateLimited, RetryAfter: d.RetryAfter, Err: errors.New("the customer sends many messages")}
+			return &model.Failure{Reason: model.RateLimited, RetryAfter: d.RetryAfter, Err: errManyMessages}
 		}
 	}
 	return next(ctx)
@@ -218,18 +220,21 @@ func (a *asking) send(text string, wrong grounding.Kind) error {
 
 // refusal is the error for a failure of the models.
 func refusal(f *model.Failure) error {
-	e := &framework.Error{Status: http.StatusBadGateway, Code: "upstream_bad_response", Message: "the model gave no answer", Final: true, Err: f}
+	e := &framework.Error{
+		Status: http.StatusBadGateway, Code: "upstream_bad_response", Message: "the model gave no answer", Final: true, Err: f,
+	}
 	switch f.Reason {
 	case model.RateLimited:
 		e.Status, e.Code, e.Message, e.Final = http.StatusTooManyRequests, "user_rpm", "too many messages, try again later", false
 		e.RetryAfter = f.RetryAfter
 	case model.CustomerBudget:
-		e.Status, e.Code, e.Message = http.StatusTooManyRequests, "user_token_budget", "your share of the model is used up for now"
+		e.Status, e.Code = http.StatusTooManyRequests, "user_token_budget"
+		e.Message = "your share of the model is used up for now"
 	case model.TotalBudget:
 		e.Status, e.Code, e.Message = http.StatusTooManyRequests, "global_budget", "the model's budget is used up for now"
 	case model.QueueFull, model.CircuitOpen:
-		e.Status, e.Code, e.Message, e.Final = http.StatusServiceUnavailable, string(f.Reason), "the model is busy, try again soon", false
-		e.RetryAfter = time.Second
+		e.Status, e.Code, e.Message = http.StatusServiceUnavailable, string(f.Reason), "the model is busy, try again soon"
+		e.Final, e.RetryAfter = false, time.Second
 	case model.FirstToken:
 		e.Status, e.Code, e.Message = http.StatusGatewayTimeout, "ttft_timeout", "the model did not begin to answer in time"
 	case model.Timeout:

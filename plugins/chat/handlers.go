@@ -82,9 +82,9 @@ func (c *chat) chat(ctx context.Context, req *framework.Request) (*framework.Res
 	}
 	return private(answerBody{
 		Success: true, Response: a.Text, Message: a.Text, Language: a.Language, SessionID: r.SessionID, Source: a.Source,
-		Degraded: a.Degraded, Reason: a.Reason, Flagged: a.Flagged, Intent: a.Intent, Topic: a.Topic, Products: a.Products, Ticket: ticketOf(a),
-		Suggestions: a.Suggestions, Usage: a.Usage,
-		FinishReason: a.FinishReason, RequestID: r.ID, Timestamp: time.Now().UTC().Format(time.RFC3339), buttons: buttonsOf(a.Answer),
+		Degraded: a.Degraded, Reason: a.Reason, Flagged: a.Flagged, Intent: a.Intent, Topic: a.Topic, Products: a.Products,
+		Ticket: ticketOf(a), Suggestions: a.Suggestions, Usage: a.Usage, FinishReason: a.FinishReason, RequestID: r.ID,
+		Timestamp: time.Now().UTC().Format(time.RFC3339), buttons: buttonsOf(a.Answer),
 	})
 }
 

@@ -225,7 +225,7 @@ func (c *chat) completions(ctx context.Context, req *framework.Request) (*framew
 
 func usageOf(a *reply) *completionUsage {
 	u := a.Usage
-	return &completionUsage{PromptTokens: u.InputTokens, CompletionTokens: u.OutputTokens, TotalTokens: u.InputTokens + u.OutputTokens}
+	return &completionUsage{u.InputTokens, u.OutputTokens, u.InputTokens + u.OutputTokens}
 }
 
 func extensionOf(a *reply) *extension {

@@ -93,8 +93,9 @@ func writeLast(w *framework.Stream, r *turnRequest, a *reply) error {
 	}
 	return w.Event(lastEvent{
 		contentEvent: contentEvent{Success: true, Done: true, Language: a.Language}, FullMessage: a.Text,
-		SessionID: r.SessionID, Source: a.Source, Degraded: a.Degraded, Reason: a.Reason, Flagged: a.Flagged, Intent: a.Intent, Topic: a.Topic, Products: a.Products,
-		Ticket: ticketOf(a), Suggestions: a.Suggestions, Usage: a.Usage, FinishReason: a.FinishReason, RequestID: r.ID, buttons: buttonsOf(a.Answer),
+		SessionID: r.SessionID, Source: a.Source, Degraded: a.Degraded, Reason: a.Reason, Flagged: a.Flagged, Intent: a.Intent,
+		Topic: a.Topic, Products: a.Products, Ticket: ticketOf(a), Suggestions: a.Suggestions, Usage: a.Usage,
+		FinishReason: a.FinishReason, RequestID: r.ID, buttons: buttonsOf(a.Answer),
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
-// rules are what a model is told before all else. They hold no secret: whatever a customer makes it say of them is caught by the guard.
+// rules are what a model is told before all else. They hold no secret; what a customer makes it say of them the guard catches.
 const rules = `You are the assistant of INnatural, a shop for natural hair and body care. Answer the customer's last message in %[1]s.
 1. Speak only from the facts below. Write names, prices, sizes, discounts and delivery terms exactly as they stand there.
 2. If the facts do not answer the message, say that you do not know and point to the customer service. Promise nothing.
@@ -80,7 +80,8 @@ func facts(e responder.Evidence, language string) []string {
 		if v.Price > 0 {
 			parts = append(parts, shop.FormatPrice(v.Price, v.Currency, language))
 		}
-		parts = append(parts, v.Size, v.URL, v.Description, strings.Join(v.Benefits, ", "), strings.Join(v.Ingredients, ", "), v.Usage)
+		benefits, ingredients := strings.Join(v.Benefits, ", "), strings.Join(v.Ingredients, ", ")
+		parts = append(parts, v.Size, v.URL, v.Description, benefits, ingredients, v.Usage)
 		if !v.InStock {
 			parts = append(parts, "out of stock")
 		}

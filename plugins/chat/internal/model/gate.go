@@ -16,8 +16,8 @@ const (
 )
 
 // gate bounds the requests under way at one upstream, to what it takes: an overload halves the bound, and as many good answers in
-// a row as the bound has raise it by one (additive increase, multiplicative decrease: D.-M. Chiu and R. Jain, 1989). Who finds it full waits
-// in line, unless the line is longer than the time that they have. It may be used concurrently.
+// a row as the bound has raise it by one (additive increase, multiplicative decrease: D.-M. Chiu and R. Jain, 1989). Who finds it
+// full waits in line, unless the line is longer than the time that they have. It may be used concurrently.
 type gate struct {
 	mu        sync.Mutex
 	limit     float64
