@@ -167,7 +167,9 @@ func (c *chat) ask(ctx context.Context, t *turn, _ func(context.Context) error) 
 	a := &asking{chat: c, turn: t, guard: c.shop.NewGuard(t.reply.Evidence, t.Message)}
 	local := t.reply
 	t.reply.Source, t.reply.Language = fromModel, t.language
-	result, err := c.upstreams.Complete(ctx, t.prompt, t.began.Add(c.options.Timeout.D()), a.take)
+	prompt := t.prompt
+	t.prompt = model.Request{} // which is long, and not needed while the answer comes
+	result, err := c.upstreams.Complete(ctx, prompt, t.began.Add(c.options.Timeout.D()), a.take)
 	t.spent = result.Usage
 	if err == nil {
 		err = a.send(a.guard.Close())

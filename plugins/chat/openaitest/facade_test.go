@@ -195,3 +195,96 @@ admin_token = "secret"
 		}
 	}
 }
+
+// withModel serves the façade before a model with a fault. The policy has more lines for the model.
+func withModel(t *testing.T, fault, policy string) string {
+	t.Helper()
+	mock := start(t, "model-mock", "--fault", fault, "--after", "12", "--text", "Bien sûr ! Je cherche avec vous. Un instant, je vous prie de patienter encore.")
+	return serve(t, `
+[plugins.chat.model]
+first_token = "300ms"
+stall = "200ms"
+attempts = 1
+rate = { requests = 0 }
+`+policy+`
+[plugins.chat.model.upstreams.mock]
+url = "`+mock+`/v1"
+model = "mock"
+`+completions)
+}
+
+// While degraded answers are on, the clients get the shop's own answer in place of an error, and only an answer that breaks off
+// once it has begun is an error: both clients would take its end for a whole answer.
+func TestAModelThatFails(t *testing.T) {
+	each(t, func(t *testing.T, c client) {
+		for _, fault := range []string{"500", "hang-before-first-token", "cut", "stall", "ended-early"} {
+			t.Run(fault, func(t *testing.T) {
+				between := count(t, withModel(t, fault, ""))
+				ask := call{Base: between.url + "/v1", Key: "k", Retries: 2, Action: "create", Params: json.RawMessage(question + `}`)}
+				if o := c.do(t, ask); o.Error != nil || o.Extension["degraded"] != true || o.Text == "" {
+					t.Errorf("an answer: the client sees %+v, %+v", o, o.Error)
+				}
+				ask.Action = "stream"
+				o := c.do(t, ask)
+				switch fault {
+				case "cut", "stall", "ended-early":
+					if o.Error == nil || o.Error.Code != "upstream_stream_interrupted" || o.Error.Message == "" || o.Finish != "" {
+						t.Errorf("a stream that breaks off: the client sees %+v, %+v", o, o.Error)
+					}
+				default:
+					if o.Error != nil || o.Extension["degraded"] != true || o.Finish != "stop" {
+						t.Errorf("a stream: the client sees %+v, %+v", o, o.Error)
+					}
+				}
+				if requests, _ := between.seen(); requests != 2 {
+					t.Errorf("%d requests for two answers", requests)
+				}
+			})
+		}
+	})
+}
+
+// Without degraded answers each reason is an error, which the clients repeat only where that helps.
+func TestAModelThatFailsIsAnError(t *testing.T) {
+	each(t, func(t *testing.T, c client) {
+		for _, test := range []struct {
+			fault, policy string
+			status        int
+			kind, code    string
+			retry         string
+		}{
+			{"500", "", 502, "upstream_error", "upstream_bad_response", "false"},
+			{"cut", "", 502, "upstream_error", "upstream_stream_interrupted", "false"},
+			{"hang-before-headers", "", 504, "timeout_error", "ttft_timeout", "false"},
+			{"no-usage", "budget = { customer = 1 }", 429, "insufficient_quota", "user_token_budget", "false"},
+			{"no-usage", "budget = { total = 1 }", 429, "insufficient_quota", "global_budget", "false"},
+		} {
+			t.Run(test.code, func(t *testing.T) {
+				between := count(t, withModel(t, test.fault, "degraded = false\n"+test.policy))
+				o := c.do(t, call{Base: between.url + "/v1", Key: "k", Retries: 2, Action: "create", Params: json.RawMessage(question + `}`)})
+				if o.Error == nil || o.Error.Status != test.status || o.Error.Type != test.kind || o.Error.Code != test.code {
+					t.Errorf("the client sees %+v, %+v", o, o.Error)
+				}
+				if requests, retry := between.seen(); requests != 1 || retry != test.retry {
+					t.Errorf("%d requests, x-should-retry is %q", requests, retry)
+				}
+			})
+		}
+		t.Run("circuit open", func(t *testing.T) {
+			url := withModel(t, "500", "degraded = false")
+			ask := call{Base: url + "/v1", Key: "k", Action: "create", Params: json.RawMessage(question + `}`)}
+			for range 5 {
+				c.do(t, ask)
+			}
+			between := count(t, url)
+			ask.Base, ask.Retries = between.url+"/v1", 1
+			o := c.do(t, ask)
+			if o.Error == nil || o.Error.Status != 503 || o.Error.Type != "overloaded_error" || o.Error.Code != "circuit_open" {
+				t.Errorf("the client sees %+v, %+v", o, o.Error)
+			}
+			if requests, retry := between.seen(); requests != 2 || retry != "true" {
+				t.Errorf("%d requests, x-should-retry is %q", requests, retry)
+			}
+		})
+	})
+}

@@ -56,6 +56,7 @@ func New(o Options, registry *telemetry.Registry) (*Model, error) {
 		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
 		MaxIdleConnsPerHost: most, IdleConnTimeout: idleConnection, TLSHandshakeTimeout: o.FirstToken.D(),
 		MaxResponseHeaderBytes: maxHeader, DisableCompression: true,
+		ReadBufferSize: buffer, WriteBufferSize: buffer,
 	}
 	client := &http.Client{
 		Transport: m.transport,
@@ -71,6 +72,7 @@ func New(o Options, registry *telemetry.Registry) (*Model, error) {
 const (
 	idleConnection = 30 * time.Second
 	maxHeader      = 64 << 10
+	buffer         = 1 << 10 // of a connection: events are short, and thousands of answers wait at once
 )
 
 // Close drops idle connections; others end with their requests.
@@ -98,7 +100,11 @@ func (m *Model) Complete(ctx context.Context, r Request, end time.Time, say func
 	began := time.Now()
 	ctx, cancel := context.WithDeadlineCause(ctx, end, errTimeout)
 	defer cancel()
-	c := &completion{Model: m, request: r, say: say, firstToken: began.Add(m.options.FirstToken.D())}
+	c := &completion{Model: m, request: r, tokens: r.Tokens(), firstToken: began.Add(m.options.FirstToken.D())}
+	c.say = func(text string) error {
+		c.request.Messages = nil // there is no other attempt now, and the rest of the answer may take minutes
+		return say(text)
+	}
 	if end.Before(c.firstToken) {
 		c.firstToken = end
 	}
@@ -112,6 +118,7 @@ func (m *Model) Complete(ctx context.Context, r Request, end time.Time, say func
 type completion struct {
 	*Model
 	request    Request
+	tokens     int // of the request
 	say        func(text string) error
 	firstToken time.Time // when it is due
 	result     Result
@@ -265,7 +272,7 @@ func (c *completion) settle(a *attempt, took time.Duration, err error) {
 	case err == nil && a.usage != nil:
 		c.result.Usage = *a.usage
 	case c.result.Begun || errors.As(err, &left):
-		c.result.Usage = Usage{Input: c.request.Tokens(), Output: (a.said + bytesPerToken - 1) / bytesPerToken, Estimated: true}
+		c.result.Usage = Usage{Input: c.tokens, Output: (a.said + bytesPerToken - 1) / bytesPerToken, Estimated: true}
 	}
 	c.result.FinishReason = a.finish
 	c.metrics.attempt(a, took, err)

@@ -30,7 +30,7 @@ type eventReader struct {
 }
 
 func newEventReader(r io.Reader) *eventReader {
-	return &eventReader{lines: bufio.NewReaderSize(r, 4<<10), left: maxStream}
+	return &eventReader{lines: bufio.NewReaderSize(r, buffer), left: maxStream}
 }
 
 // next returns the data of the next event, until the next call, or io.EOF after the last that is whole.

@@ -74,7 +74,7 @@ func (a *attempt) run(ctx context.Context, r Request, temperature float64) error
 const patience = 20 * time.Millisecond
 
 func (a *attempt) send(ctx context.Context, r Request, temperature float64) (*http.Response, error) {
-	b := body{
+	b := &body{
 		Model: a.Model, Messages: r.Messages, MaxTokens: r.MaxTokens, Temperature: temperature, Stop: r.Stop, Stream: true,
 	}
 	if !a.NoUsage {
@@ -84,9 +84,14 @@ func (a *attempt) send(ctx context.Context, r Request, temperature float64) (*ht
 	if err != nil {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.endpoint, bytes.NewReader(data))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.endpoint, &sent{bytes.NewReader(data)})
 	if err != nil {
 		return nil, err
+	}
+	request.ContentLength = int64(len(data))
+	request.GetBody = func() (io.ReadCloser, error) { // for a connection that was closed just then
+		data, err := json.Marshal(b)
+		return &sent{bytes.NewReader(data)}, err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "text/event-stream")
@@ -94,7 +99,18 @@ func (a *attempt) send(ctx context.Context, r Request, temperature float64) (*ht
 	if key := a.Key.Reveal(); key != "" {
 		request.Header.Set("Authorization", "Bearer "+key)
 	}
-	return a.client.Do(request)
+	response, err := a.client.Do(request)
+	b.Messages = nil // which the request still holds; its answer may take minutes
+	return response, err
+}
+
+// sent is a body that is let go once it is sent, while its answer may take minutes.
+type sent struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (s *sent) Close() error {
+	s.Reset(nil)
+	return nil
 }
 
 // read reads the events of an answer.

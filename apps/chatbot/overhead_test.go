@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// served is a command of the program in a process of its own.
+type served struct {
+	url string
+	pid int
+}
+
+// serveCommand runs a command that serves, until the end of the benchmark.
+func serveCommand(b *testing.B, args ...string) served {
+	b.Helper()
+	cmd := exec.CommandContext(b.Context(), "chatbot", append(args, "--listen", "127.0.0.1:0")...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = patience
+	said := &output{}
+	cmd.Stdout, cmd.Stderr = io.Discard, said
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = cmd.Wait() }) // it ends with the benchmark's context
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if at, ok := said.find(regexp.MustCompile(`at (http://\S+)`)); ok {
+			return served{at[1], cmd.Process.Pid}
+		}
+	}
+	b.Fatalf("%v does not start:\n%s", args, said)
+	return served{}
+}
+
+// serveGateway serves the façade before a model, each in a process of its own.
+func serveGateway(b *testing.B, model ...string) (mock, gateway served) {
+	b.Helper()
+	mock = serveCommand(b, append([]string{"model-mock"}, model...)...)
+	file := filepath.Join(b.TempDir(), "gateway.toml")
+	policy := fmt.Sprintf(`
+version = 1
+[log.access]
+enabled = false
+[plugins.chat.model]
+timeout = "5m"
+first_token = "1m"
+stall = "2m"
+rate = { requests = 0 }
+[plugins.chat.model.upstreams.mock]
+url = "%s/v1"
+model = "mock"
+concurrency = 10000
+[[routes]]
+method = "POST"
+path = "/v1/chat/completions"
+handler = "chat.completions"
+stream = { idle = "2m", max = "10m" }
+`, mock.url)
+	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return mock, serveCommand(b, "serve", "--policy", file)
+}
+
+// completionBody asks what a model answers best.
+func completionBody(b *testing.B, stream bool) []byte {
+	b.Helper()
+	body, err := json.Marshal(completion(stream)(""))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return body
+}
+
+// took is how long a request took from the moment at which it was due.
+type took struct{ first, whole time.Duration }
+
+// openLoop asks at a steady rate, whether answers come or not, and returns what each request took.
+func openLoop(b *testing.B, client *http.Client, url string, body []byte, perSecond int, duration time.Duration) []took {
+	b.Helper()
+	all := make([]took, perSecond*int(duration.Milliseconds())/1000)
+	ctx, cancel := context.WithTimeout(b.Context(), duration+patience)
+	defer cancel()
+	var wait sync.WaitGroup
+	start := time.Now()
+	for i := range all {
+		due := start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))
+		time.Sleep(time.Until(due))
+		wait.Go(func() {
+			began := time.Now()
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/chat/completions", bytes.NewReader(body))
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			req.Header.Set("Content-Type", "application/json")
+			resp, err := client.Do(req)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			defer func() { _ = resp.Body.Close() }()
+			r := bufio.NewReader(resp.Body)
+			for {
+				line, err := r.ReadSlice('\n')
+				if all[i].first == 0 && bytes.Contains(line, []byte(`"content":"`)) && !bytes.Contains(line, []byte(`"content":""`)) {
+					all[i].first = time.Since(began)
+				}
+				if err == io.EOF { //nolint:errorlint // never wrapped
+					break
+				} else if err != nil && err != bufio.ErrBufferFull { //nolint:errorlint // never wrapped
+					b.Error(err)
+					return
+				}
+			}
+			if all[i].whole = time.Since(began); resp.StatusCode != http.StatusOK {
+				b.Errorf("status %d", resp.StatusCode)
+			}
+		})
+	}
+	wait.Wait()
+	return all
+}
+
+// quantile returns a quantile of what is selected, in milliseconds.
+func quantile(all []took, q float64, of func(took) time.Duration) float64 {
+	list := make([]time.Duration, len(all))
+	for i, t := range all {
+		list[i] = of(t)
+	}
+	slices.Sort(list)
+	return float64(list[int(q*float64(len(list)-1))]) / float64(time.Millisecond)
+}
+
+func median(list []float64) float64 {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
+
+// BenchmarkOverhead measures what the gateway adds to a model's answer, at 500 requests per second, as whole answers and as streams: in
+// rounds of both, one after the other, of which the median counts. Promised are 0.5 ms for the median, 2 ms for the 99th percentile
+// and 1 ms for the first token. The clock starts when a request is due, on a machine with other work it measures that work too.
+func BenchmarkOverhead(b *testing.B) {
+	const perSecond, duration = 500, 3 * time.Second
+	mock, gateway := serveGateway(b, "--text", "Bien sûr ! Je vous aide avec plaisir à choisir.", "--ttft", "20ms")
+	for _, stream := range []bool{false, true} {
+		b.Run(map[bool]string{false: "json", true: "stream"}[stream], func(b *testing.B) {
+			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000, DisableCompression: true}}
+			defer client.CloseIdleConnections()
+			body := completionBody(b, stream)
+			openLoop(b, client, mock.url, body, perSecond, time.Second) // connections, code and heap are warm
+			openLoop(b, client, gateway.url, body, perSecond, time.Second)
+			rounds := max(3, b.N)
+			results := map[string][]float64{}
+			for range rounds {
+				direct := openLoop(b, client, mock.url, body, perSecond, duration)
+				through := openLoop(b, client, gateway.url, body, perSecond, duration)
+				for name, of := range map[string]func(took) time.Duration{
+					"whole": func(t took) time.Duration { return t.whole }, "first": func(t took) time.Duration { return t.first },
+				} {
+					for _, q := range []float64{0.5, 0.99} {
+						key := fmt.Sprintf("%s-p%.0f", name, 100*q)
+						d, g := quantile(direct, q, of), quantile(through, q, of)
+						results[key+"-direct-ms"] = append(results[key+"-direct-ms"], d)
+						results[key+"-added-ms"] = append(results[key+"-added-ms"], g-d)
+					}
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			for name, list := range results {
+				if strings.HasPrefix(name, "first") == stream {
+					b.ReportMetric(median(list), name)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkOpenStreams measures what 5,000 streams through the gateway take while the model is silent, and that all of them end well.
+// Promised are 32 KiB each.
+func BenchmarkOpenStreams(b *testing.B) {
+	const count = 5000
+	// The first sentence comes at once, so that each stream is known to be open, the rest when all are.
+	_, gateway := serveGateway(b, "--text", "Bien.\u00a0Oui. Voilà.", "--per-token", "25s")
+	body := completionBody(b, true)
+	before := residentBytes(b, gateway.pid)
+	readers := make([]*bufio.Reader, count)
+	address := strings.TrimPrefix(gateway.url, "http://")
+	request := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		len(body), body)
+	began := time.Now()
+	var opening errgroup.Group
+	opening.SetLimit(50) // customers do not come all at once
+	for i := range readers {
+		opening.Go(func() error {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				return err
+			}
+			b.Cleanup(func() { _ = conn.Close() })
+			if _, err := io.WriteString(conn, request); err != nil {
+				return err
+			}
+			readers[i] = bufio.NewReaderSize(conn, 512)
+			return until(readers[i], `"content":"`)
+		})
+	}
+	if err := opening.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	opened := time.Since(began)
+	each := float64(residentBytes(b, gateway.pid)-before) / count / 1024
+	lost := 0
+	for _, r := range readers {
+		if until(r, "data: [DONE]") != nil {
+			lost++
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(each, "KiB/stream")
+	b.ReportMetric(float64(lost), "lost")
+	b.ReportMetric(opened.Seconds(), "s-to-open")
+	if lost > 0 {
+		b.Errorf("%d of %d streams did not end as they should", lost, count)
+	}
+}
+
+// until reads lines until one contains a text.
+func until(r *bufio.Reader, text string) error {
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil || strings.Contains(line, text) && !strings.Contains(line, `"content":""`) {
+			return err
+		}
+	}
+}
+
+// residentBytes returns what a process holds in memory.
+func residentBytes(b *testing.B, pid int) int {
+	b.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Skip("only Linux tells what a process holds in memory")
+	}
+	found := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
+	if found == nil {
+		b.Fatal("the kernel does not tell what the process holds")
+	}
+	kib, err := strconv.Atoi(string(found[1]))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return kib * 1024
+}
