@@ -196,31 +196,57 @@ admin_token = "secret"
 	}
 }
 
-// withModel serves the façade before a model with a fault. The policy has more lines for the model.
-func withModel(t *testing.T, fault, policy string) string {
+// withModel serves the façade before a model, whose address comes first. The policy has more lines for the model.
+func withModel(t *testing.T, policy string) (model, url string) {
 	t.Helper()
-	mock := start(t, "model-mock", "--fault", fault, "--after", "12", "--text", "Bien sûr ! Je cherche avec vous. Un instant, je vous prie de patienter encore.")
-	return serve(t, `
+	model = start(t, "model-mock", "--text", "Bien sûr ! Je cherche avec vous. Un instant, je vous prie de patienter encore.")
+	return model, serve(t, `
 [plugins.chat.model]
-first_token = "300ms"
-stall = "200ms"
+first_token = "1s"
+stall = "300ms"
 attempts = 1
 rate = { requests = 0 }
 `+policy+`
 [plugins.chat.model.upstreams.mock]
-url = "`+mock+`/v1"
+url = "`+model+`/v1"
 model = "mock"
 `+completions)
+}
+
+// give gives a model a fault, or none.
+func give(t *testing.T, model, fault string) {
+	t.Helper()
+	faults := "[]"
+	if fault != "" {
+		faults = `[{"fault": "` + fault + `", "share": 1, "after": 12}]`
+	}
+	req, err := http.NewRequestWithContext(bounded(t), http.MethodPut, model+"/faults", strings.NewReader(faults))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _ = resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Fatalf("the model takes no %s", fault)
+	}
 }
 
 // While degraded answers are on, the clients get the shop's own answer in place of an error, and only an answer that breaks off
 // once it has begun is an error: both clients would take its end for a whole answer.
 func TestAModelThatFails(t *testing.T) {
+	model, url := withModel(t, "")
 	each(t, func(t *testing.T, c client) {
 		for _, fault := range []string{"500", "hang-before-first-token", "cut", "stall", "ended-early"} {
 			t.Run(fault, func(t *testing.T) {
-				between := count(t, withModel(t, fault, ""))
+				between := count(t, url)
 				ask := call{Base: between.url + "/v1", Key: "k", Retries: 2, Action: "create", Params: json.RawMessage(question + `}`)}
+				give(t, model, "")
+				if o := c.do(t, ask); o.Error != nil || o.Extension["source"] != "model" {
+					t.Errorf("a model that is well: the client sees %+v, %+v", o, o.Error)
+				}
+				give(t, model, fault)
 				if o := c.do(t, ask); o.Error != nil || o.Extension["degraded"] != true || o.Text == "" {
 					t.Errorf("an answer: the client sees %+v, %+v", o, o.Error)
 				}
@@ -236,8 +262,8 @@ func TestAModelThatFails(t *testing.T) {
 						t.Errorf("a stream: the client sees %+v, %+v", o, o.Error)
 					}
 				}
-				if requests, _ := between.seen(); requests != 2 {
-					t.Errorf("%d requests for two answers", requests)
+				if requests, _ := between.seen(); requests != 3 {
+					t.Errorf("%d requests for three answers", requests)
 				}
 			})
 		}
@@ -246,45 +272,46 @@ func TestAModelThatFails(t *testing.T) {
 
 // Without degraded answers each reason is an error, which the clients repeat only where that helps.
 func TestAModelThatFailsIsAnError(t *testing.T) {
-	each(t, func(t *testing.T, c client) {
-		for _, test := range []struct {
-			fault, policy string
-			status        int
-			kind, code    string
-			retry         string
-		}{
-			{"500", "", 502, "upstream_error", "upstream_bad_response", "false"},
-			{"cut", "", 502, "upstream_error", "upstream_stream_interrupted", "false"},
-			{"hang-before-headers", "", 504, "timeout_error", "ttft_timeout", "false"},
-			{"no-usage", "budget = { customer = 1 }", 429, "insufficient_quota", "user_token_budget", "false"},
-			{"no-usage", "budget = { total = 1 }", 429, "insufficient_quota", "global_budget", "false"},
-		} {
-			t.Run(test.code, func(t *testing.T) {
-				between := count(t, withModel(t, test.fault, "degraded = false\n"+test.policy))
-				o := c.do(t, call{Base: between.url + "/v1", Key: "k", Retries: 2, Action: "create", Params: json.RawMessage(question + `}`)})
+	model, url := withModel(t, "degraded = false")
+	_, poor := withModel(t, "degraded = false\nbudget = { customer = 1 }")
+	_, broke := withModel(t, "degraded = false\nbudget = { total = 1 }")
+	for _, test := range []struct {
+		fault, url string
+		status     int
+		kind, code string
+		requests   int // with one retry
+	}{
+		{"", poor, 429, "insufficient_quota", "user_token_budget", 1},
+		{"", broke, 429, "insufficient_quota", "global_budget", 1},
+		{"500", url, 502, "upstream_error", "upstream_bad_response", 1},
+		{"cut", url, 502, "upstream_error", "upstream_stream_interrupted", 1},
+		{"hang-before-headers", url, 504, "timeout_error", "ttft_timeout", 1},
+		{"", url, 503, "overloaded_error", "circuit_open", 2},
+	} {
+		t.Run(test.code, func(t *testing.T) {
+			ask := call{Base: url + "/v1", Key: "k", Action: "create", Params: json.RawMessage(question + `}`)}
+			if give(t, model, ""); test.url == url {
+				goClient{}.do(t, ask) // ends what has failed in a row
+			}
+			if test.code == "circuit_open" {
+				give(t, model, "500")
+				for range 5 {
+					goClient{}.do(t, ask)
+				}
+			}
+			give(t, model, test.fault)
+			each(t, func(t *testing.T, c client) {
+				between := count(t, test.url)
+				ask.Base, ask.Retries = between.url+"/v1", 1
+				o := c.do(t, ask)
 				if o.Error == nil || o.Error.Status != test.status || o.Error.Type != test.kind || o.Error.Code != test.code {
 					t.Errorf("the client sees %+v, %+v", o, o.Error)
 				}
-				if requests, retry := between.seen(); requests != 1 || retry != test.retry {
+				want := map[bool]string{true: "true", false: "false"}[test.requests > 1]
+				if requests, retry := between.seen(); requests != test.requests || retry != want {
 					t.Errorf("%d requests, x-should-retry is %q", requests, retry)
 				}
 			})
-		}
-		t.Run("circuit open", func(t *testing.T) {
-			url := withModel(t, "500", "degraded = false")
-			ask := call{Base: url + "/v1", Key: "k", Action: "create", Params: json.RawMessage(question + `}`)}
-			for range 5 {
-				c.do(t, ask)
-			}
-			between := count(t, url)
-			ask.Base, ask.Retries = between.url+"/v1", 1
-			o := c.do(t, ask)
-			if o.Error == nil || o.Error.Status != 503 || o.Error.Type != "overloaded_error" || o.Error.Code != "circuit_open" {
-				t.Errorf("the client sees %+v, %+v", o, o.Error)
-			}
-			if requests, retry := between.seen(); requests != 2 || retry != "true" {
-				t.Errorf("%d requests, x-should-retry is %q", requests, retry)
-			}
 		})
-	})
+	}
 }
