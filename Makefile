@@ -49,6 +49,7 @@ eval: ## measure how well customers are understood (SET=directory for other utte
 bench: ## measure what is promised (takes a few minutes)
 	go test -run '^$$' -bench . -benchmem ./framework/... ./plugins/... ./apps/...
 	FAULT_SECONDS=30 go test -count=1 -v -run TestFaultsUnderLoad ./framework
+	FAULTS=all go test -count=1 -run TestEveryFaultUnderLoad ./apps/chatbot
 
 bench-peers: build ## measure a hit against bare Fiber, nginx, Varnish and Express, installing what is missing (ARGS="-rounds 9")
 	.ci/peers

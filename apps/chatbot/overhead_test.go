@@ -124,7 +124,7 @@ func openLoop(b *testing.B, client *http.Client, url string, body []byte, perSec
 				if all[i].first == 0 && bytes.Contains(line, []byte(`"content":"`)) && !bytes.Contains(line, []byte(`"content":""`)) {
 					all[i].first = time.Since(began)
 				}
-				if err == io.EOF { //nolint:errorlint // never wrapped
+				if err == io.EOF {
 					break
 				} else if err != nil && err != bufio.ErrBufferFull { //nolint:errorlint // never wrapped
 					b.Error(err)
@@ -204,8 +204,8 @@ func BenchmarkOpenStreams(b *testing.B) {
 	before := residentBytes(b, gateway.pid)
 	readers := make([]*bufio.Reader, count)
 	address := strings.TrimPrefix(gateway.url, "http://")
-	request := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		len(body), body)
+	request := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: shop\r\n"+
+		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	began := time.Now()
 	var opening errgroup.Group
 	opening.SetLimit(50) // customers do not come all at once
