@@ -87,8 +87,7 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 		return nil, err
 	}
 	o.Model.Timeout = policy.Duration(timeout(h, o.Model))
-	// What is learned from the training files depends on no option: reloads share it.
-	classifier, err := framework.Shared(h, "intents", intent.New)
+	classifier, err := intent.Embedded()
 	if err != nil {
 		return nil, fmt.Errorf("learn intents: %w", err)
 	}

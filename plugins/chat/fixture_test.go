@@ -66,7 +66,7 @@ func newBot(t testing.TB, change ...func(*Options)) *bot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	classifier, err := loadClassifier()
+	classifier, err := intent.Embedded()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,10 +101,8 @@ func newBot(t testing.TB, change ...func(*Options)) *bot {
 	return b
 }
 
-// The shop is loaded once, and intents are learned once: both take a while under the race detector.
+// The shop is loaded once: it takes a while under the race detector.
 var (
-	loadClassifier = sync.OnceValues(intent.New)
-
 	loadCatalogue = sync.OnceValues(func() (*shop.Catalogue, error) {
 		data, err := os.ReadFile("../catalog/data/catalogue.json")
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"embed"
 	"slices"
+	"sync"
 )
 
 //go:embed data/*.txt
@@ -19,8 +20,13 @@ type Classifier struct {
 	weights    []float32 // by row, then by class
 }
 
-// New learns from the embedded files: a few hundred milliseconds, on all processors. Two classifiers are the same to the bit.
-func New() (*Classifier, error) {
+// Embedded returns the classifier of the embedded files. The first call learns: a few hundred milliseconds, on all processors.
+func Embedded() (*Classifier, error) { return embedded() }
+
+// embedded learns once for all apps of a process: two classifiers of the same files are the same to the bit.
+var embedded = sync.OnceValues(learn)
+
+func learn() (*Classifier, error) {
 	lines, err := read(files)
 	if err != nil {
 		return nil, err

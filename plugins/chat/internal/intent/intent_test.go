@@ -4,18 +4,15 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/fstest"
 
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
-var learned = sync.OnceValues(New)
-
 func newTestClassifier(t testing.TB) *Classifier {
 	t.Helper()
-	c, err := learned()
+	c, err := Embedded()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +135,7 @@ func FuzzClassify(f *testing.F) {
 
 func BenchmarkNew(b *testing.B) {
 	for b.Loop() {
-		if _, err := New(); err != nil {
+		if _, err := learn(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -3,7 +3,6 @@ package responder
 import (
 	"encoding/json"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
@@ -46,14 +45,12 @@ func newTestResponder(t testing.TB) *Responder {
 // newTestClassifier returns the one classifier of all tests.
 func newTestClassifier(t testing.TB) *intent.Classifier {
 	t.Helper()
-	c, err := testClassifier()
+	c, err := intent.Embedded()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
-
-var testClassifier = sync.OnceValues(intent.New)
 
 // talk is a conversation with a responder.
 type talk struct {

@@ -45,7 +45,7 @@ func openShop(catalogue, faq, menu string) (*testShop, error) {
 	if err := json.Unmarshal(data[2], &m); err != nil {
 		return nil, fmt.Errorf("read %s: %w", menu, err)
 	}
-	classifier, err := intent.New()
+	classifier, err := intent.Embedded()
 	if err != nil {
 		return nil, err
 	}
