@@ -46,6 +46,33 @@ func TestTicketIsOpenedOnceTheOrderIsKnown(t *testing.T) {
 	}
 }
 
+// Four digits are the number of an order where one is waited for, or where they are called that.
+func TestShortOrderNumbers(t *testing.T) {
+	r := newTestResponder(t)
+	for _, x := range []struct{ language, problem, number, order string }{
+		{"fr", "mon colis est arrivé cassé", "4512", "4512"},
+		{"fr", "mon colis est arrivé cassé", "c'est la commande n° 4512", "4512"},
+		{"fr", "mon colis est arrivé cassé", "le numéro est 4512 merci", "4512"},
+		{"en", "my parcel arrived broken", "it is order #4512", "4512"},
+		{"ar", "وصل الطرد مكسور", "رقم الطلب 4512", "4512"},
+		{"fr", "mon colis est arrivé cassé", "le flacon de 250 ml", ""},
+		{"fr", "bonjour", "4512", ""},
+	} {
+		c := newTalk(t, r, x.language)
+		c.say(x.problem)
+		a := c.say(x.number)
+		switch {
+		case x.order == "" && a.Desk != nil:
+			t.Errorf("%s: %s: %+v is to be done", x.problem, x.number, a.Desk)
+		case x.order != "" && (a.Desk == nil || a.Desk.Open == nil || a.Desk.Open.Order != x.order):
+			t.Errorf("%s: %s: %s %+v: %s", x.problem, x.number, a.Intent.Name, a.Desk, a.Text)
+		}
+	}
+	if a := newTalk(t, r, "fr").say("ma commande 4512 est arrivée cassée"); a.Desk == nil || a.Desk.Open == nil {
+		t.Errorf("with the number at once: %s: %s", a.Intent.Name, a.Text)
+	}
+}
+
 // Whatever the desk does, the customer is told, in their language, and nothing of its errors.
 func TestDesked(t *testing.T) {
 	r := newTestResponder(t)

@@ -1,0 +1,142 @@
+package responder
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/innatural/chatbot/plugins/internal/shop"
+	"github.com/innatural/chatbot/plugins/internal/text"
+)
+
+// amount is a number with what may say that it is money, in folded text.
+var amount = regexp.MustCompile(`(€|eur )?\s?(\d{1,4}(?:[.,]\d{1,2})?)\s?(€|euros?\b|eur\b|e\b|يورو|اورو|ليورو)?`)
+
+// between is two limits at once, in folded text.
+var between = regexp.MustCompile(`(?:entre|between|from|de|بين|من)\s+(\d{1,4})\s*(?:€|euros?|e|يورو)?\s*(?:et|and|to|a|-|و|الي)\s*(\d{1,4})\s*(?:€|euros?\b|e\b|يورو)`)
+
+// lessThan is "- de" before an amount.
+var lessThan = regexp.MustCompile(`(?:^|\s)-\s*(?:de\s*)?$`)
+
+// maxAmounts is how many numbers of a message are looked at.
+const maxAmounts = 5
+
+// prices returns the limits that a message sets to a price, 0 for none: a number after "moins de" or "plus de", or an amount of
+// money, which is the most.
+func (c *cues) prices(message string) (from, upTo float64) {
+	folded := c.figures(text.Fold(message))
+	if m := between.FindStringSubmatch(folded); m != nil {
+		if from, upTo = number(m[1]), number(m[2]); from < upTo {
+			return from, upTo
+		}
+	}
+	from, upTo = 0, 0
+	for _, m := range amount.FindAllStringSubmatchIndex(folded, maxAmounts) {
+		before := cutWords(tail(folded[:m[0]], 60))
+		before = before[max(0, len(before)-4):]
+		after := cutWords(folded[m[1]:min(len(folded), m[1]+24)])
+		after = after[:min(2, len(after))]
+		money := m[2] >= 0 || m[6] >= 0
+		most, least := c.mostPrice.longest(before), c.leastPrice.longest(before)
+		limited := most > 0 && most >= least || lessThan.MatchString(folded[:m[0]])
+		value := number(folded[m[4]:m[5]])
+		switch {
+		case value <= 0:
+		case least > 0 && !limited, !limited && money && c.leastPrice.in(after):
+			if from == 0 && (money || m[1] == len(folded)) {
+				from = value
+			}
+		case upTo == 0 && (money || limited || c.mostPrice.in(after)):
+			upTo = value
+		}
+	}
+	return from, upTo
+}
+
+func number(s string) float64 {
+	f, err := strconv.ParseFloat(strings.Replace(s, ",", ".", 1), 64)
+	if err != nil {
+		return 0
+	}
+	return f
+}
+
+// figures writes numbers in words as figures: "vingt cinq" is 25. Only what stands before money or after a limit matters, so that
+// "un" and "deux" elsewhere do no harm.
+func (c *cues) figures(folded string) string {
+	fields := strings.Fields(folded)
+	out := fields[:0]
+	sum := 0
+	flush := func() {
+		if sum > 0 {
+			out = append(out, strconv.Itoa(sum))
+			sum = 0
+		}
+	}
+	for _, f := range fields {
+		word := strings.TrimPrefix(strings.Trim(f, ".,!?؟;:"), "ال")
+		if n, ok := c.numbers[word]; ok && n > 1 {
+			sum += n
+			continue
+		}
+		flush()
+		out = append(out, f)
+	}
+	flush()
+	return strings.Join(out, " ")
+}
+
+// maxQuantity is the most pieces that a number before a product is taken for.
+const maxQuantity = 99
+
+// dual ends Arabic words for two of a thing.
+const dual = "تين"
+
+// quantity returns how many pieces a message asks for: a number right before a kind of product; 0 for none.
+func (c *cues) quantity(w words) int {
+	for i := range w {
+		if strings.HasSuffix(w[i].Folded, dual) && shop.Types.Among(text.Concepts(strings.TrimSuffix(w[i].Surface, dual)+"ة")) != nil {
+			return 2
+		}
+		n, err := strconv.Atoi(w[i].Folded)
+		if err != nil {
+			n = c.numbers[w[i].Folded]
+		}
+		if n < 2 || n > maxQuantity {
+			continue
+		}
+		if shop.Types.Among(w[min(i+1, len(w)):min(i+4, len(w))].concepts()) != nil {
+			return n
+		}
+	}
+	return 0
+}
+
+// tail returns the end of s, of about n bytes.
+func tail(s string, n int) string { return strings.ToValidUTF8(s[max(0, len(s)-n):], "") }
+
+// order is the number of an order as a customer writes it: digits, five at least, with letters before them or none.
+var order = regexp.MustCompile(`(?:^|[^\p{L}\p{N}.,-])([A-Za-z]{0,4}-?\d{5,12})(?:$|[^\p{L}\p{N}€-])`)
+
+// expectedOrder is one where a number is waited for, or called that of an order: four digits do.
+var expectedOrder = regexp.MustCompile(`(?:^|[^\p{L}\p{N}.,-])([A-Za-z]{0,4}-?\d{4,12})(?:$|[^\p{L}\p{N}€-])`)
+
+// calledOrder ends where the number of an order is to follow, in folded text.
+var calledOrder = regexp.MustCompile(`(?:commande|cmd|order|طلب\p{L}{0,3}|اوردر)\s*(?:n[o°]?|num|numero|number|no|nr|رقم)?\s*[.:#°]*\s*$`)
+
+// orderNumber returns the first number of an order in a message, or "".
+func (r *Responder) orderNumber(q *question) string {
+	said := text.Fold(q.Message)
+	if m := order.FindStringSubmatch(said); m != nil {
+		return strings.ToUpper(m[1])
+	}
+	for _, m := range expectedOrder.FindAllStringSubmatchIndex(said, -1) {
+		if q.Before.Pending != nil || calledOrder.MatchString(tail(said[:m[2]], longestCall)) {
+			return strings.ToUpper(said[m[2]:m[3]])
+		}
+	}
+	return ""
+}
+
+// longestCall is how many bytes before a number may call it that of an order.
+const longestCall = 40
