@@ -38,7 +38,7 @@ var rules = []rule{
 	{regexp.MustCompile(`(?:شارع|طريق|ميدان|عمارة|شقة|حي)\s+[^\n،,.؟?!]{1,40}`), "[address]", nil},
 	{regexp.MustCompile(`\b(?:F-?)?\d{5},?\s+\p{Lu}[\p{L}'\-]+(?:[ \-]\p{L}[\p{L}'\-]*){0,4}`), "[address]", nil},
 	{regexp.MustCompile(`(?i)\b(?:gir ?0aa|[a-z]{1,2}\d[a-z\d]? ?\d[a-z]{2})\b`), "[address]", nil},
-	{regexp.MustCompile(`(?i)(?:\b(?:commande|cmd|order|colis|parcel|tracking|suivi)|طلب\S*|رقم)(?:\s+(?:est|is|num[ée]ro|number|no\.?|n[°º]|رقم|هو))*\s*[:#=]*\s*((?:[a-z]{1,4}[\-#]?)?\d[\da-z\-]{2,})`), "[order]", nil},
+	{regexp.MustCompile(`(?i)(?:\b(?:commande|cmd|order|colis|parcel|tracking|suivi|num[ée]ro|number)|طلب\S*|(?:ال)?رقم)(?:\s+(?:est|is|num[ée]ro|number|no\.?|n[°º]|رقم|هو))*\s*[:#=]*\s*((?:[a-z]{1,4}[\-#]?)?\d[\da-z\-]{2,})`), "[order]", nil},
 	{regexp.MustCompile(`(?i)#\s?((?:[a-z]{1,4}-?)?\d[\da-z\-]{2,})`), "[order]", nil},
 	{regexp.MustCompile(`(?i)\b(?:cmd|cde|ord|inn?)-?\d[\d\-]{2,}`), "[order]", nil},
 	{regexp.MustCompile(`(?i:\b(?:je m['’ ]?appelle|mon (?:nom|pr[ée]nom) est|my (?:first |last )?name is|(?:mme|madame|monsieur|mlle|mrs|mr|dr)\b\.?)|اسمي|إسمي)\s+(\p{L}[\p{L}'’\-]+(?:\s+\p{Lu}[\p{L}'’\-]+){0,2})`), "[name]", nil},
