@@ -94,7 +94,7 @@ func bounded(turns []Turn, maxTurns int) []Turn {
 }
 
 // Merge makes one value of two that a store has under one key: see store.RedisOptions. The turns of both are kept, in the order of
-// their times; what is remembered is that of the later one.
+// their times, each once: one that both have was begun in Redis. What is remembered is that of the later one.
 func Merge(shared, here []byte) []byte {
 	a, errA := decode(shared)
 	b, errB := decode(here)
@@ -104,21 +104,36 @@ func Merge(shared, here []byte) []byte {
 	case errA != nil:
 		return here
 	}
-	later := b
+	merged := b
 	if len(a.Turns) > 0 && len(b.Turns) > 0 && a.Turns[len(a.Turns)-1].At.After(b.Turns[len(b.Turns)-1].At) {
-		later = a
+		merged = a
 	}
-	later.Profile = a.Profile.With(b.Profile)
-	later.Count = a.Count + b.Count
-	later.Answers = slices.Concat(a.Answers, b.Answers)
-	later.Turns = slices.Concat(a.Turns, b.Turns)
-	slices.SortStableFunc(later.Turns, func(a, b Turn) int { return a.At.Compare(b.At) })
-	merged, err := encode(later)
+	merged.Profile = a.Profile.With(b.Profile)
+	merged.Answers = slices.Compact(slices.Sorted(slices.Values(slices.Concat(a.Answers, b.Answers))))
+	merged.Turns = slices.Clone(a.Turns)
+	merged.Count = a.Count + b.Count
+	for _, t := range b.Turns {
+		at := slices.IndexFunc(merged.Turns, t.same)
+		if at < 0 {
+			merged.Turns = append(merged.Turns, t)
+			continue
+		}
+		if merged.Turns[at].Answer == "" || merged.Turns[at].Partial {
+			merged.Turns[at] = t
+		}
+		merged.Count = max(a.Count, b.Count)
+	}
+	slices.SortStableFunc(merged.Turns, func(a, b Turn) int { return a.At.Compare(b.At) })
+	merged.Count = max(merged.Count, len(merged.Turns))
+	value, err := encode(merged)
 	if err != nil {
 		return here
 	}
-	return merged
+	return value
 }
+
+// same reports whether two are one turn, at different stages of it.
+func (t Turn) same(other Turn) bool { return t.At.Equal(other.At) && t.Message == other.Message }
 
 func decode(value []byte) (c Conversation, err error) {
 	if value == nil {

@@ -184,6 +184,22 @@ func TestMergeKeepsTheTurnsOfBoth(t *testing.T) {
 	if messages(c.Turns) != "one two three four" || c.Count != 4 || c.Memory.Topic != "sav" || !reflect.DeepEqual(c.Profile, want) {
 		t.Errorf("merged: %+v", c)
 	}
+	// Redis went away between a message and its answer: memory holds what Redis had, too.
+	began, _ := json.Marshal(conversation.Conversation{
+		Count: 3, Turns: []conversation.Turn{{At: at(1), Message: "one", Answer: "1"}, {At: at(2), Message: "two"}, {At: at(3), Message: "three"}},
+	})
+	ended, _ := json.Marshal(conversation.Conversation{Count: 4, Turns: []conversation.Turn{
+		{At: at(1), Message: "one", Answer: "1"}, {At: at(2), Message: "two", Answer: "2"}, {At: at(3), Message: "three"}, {At: at(4), Message: "four"},
+	}})
+	for _, both := range [][2][]byte{{began, ended}, {ended, began}} {
+		c = conversation.Conversation{}
+		if err := json.Unmarshal(conversation.Merge(both[0], both[1]), &c); err != nil {
+			t.Fatal(err)
+		}
+		if messages(c.Turns) != "one two three four" || c.Count != 4 || c.Turns[1].Answer != "2" {
+			t.Errorf("merged: %+v", c)
+		}
+	}
 	for _, broken := range []string{"", "{", "[]"} {
 		if got := conversation.Merge(shared, []byte(broken)); string(got) != string(shared) {
 			t.Errorf("merged with %q: %s", broken, got)
