@@ -214,7 +214,7 @@ func bodies() []Case {
 		{"RFC 9110 15.2", "an interim response is not stored", []Exchange{
 			{
 				Raw: "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" +
-					"HTTP/1.1 200 OK\r\nDate: {now}\r\nCache-Control: max-age=100\r\nContent-Length: 8\r\n\r\nanswer 1",
+					"HTTP/1.1 200 OK\r\nConnection: close\r\nDate: {now}\r\nCache-Control: max-age=100\r\nContent-Length: 8\r\n\r\nanswer 1",
 				Asked: true,
 			},
 			{Of: 1, Has: Fields{"Link", "-"}},
