@@ -17,8 +17,10 @@ const (
 	lockTTL   = 3 * time.Second // after which that of an instance that died is free
 	lockRenew = lockTTL / 3
 	lockPoll  = 20 * time.Millisecond
-	voidFor   = 10 * time.Minute // that a deleted value's fence stays: longer than any answer takes
-	bringBack = time.Second      // how often what memory took is tried to be brought to Redis
+
+	unlockTries = 3
+	voidFor     = 10 * time.Minute // that a deleted value's fence stays: longer than any answer takes
+	bringBack   = time.Second      // how often what memory took is tried to be brought to Redis
 )
 
 // A value is a hash: d is its data, f the fence, the number of the lock that was given last. KEYS: the hash, the lock.
@@ -183,7 +185,11 @@ func (r *Redis) locked(ctx context.Context, key string, here *Lock, fence string
 		put:   func(ctx context.Context, value []byte) error { return r.put(ctx, key, value, fence, instead) },
 		release: func() {
 			stop()
-			_, _ = r.run(context.WithoutCancel(ctx), unlock, key, fence) // else it ends by itself
+			for range unlockTries { // else it ends by itself, and the next message waits for that
+				if _, err := r.run(context.WithoutCancel(ctx), unlock, key, fence); err == nil {
+					break
+				}
+			}
 			here.Release()
 		},
 	}
