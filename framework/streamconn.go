@@ -17,8 +17,8 @@ import (
 // while the rest of the request is still to come.
 func (x *exchange) leave() bool {
 	conn := x.http.Conn()
-	at, ok := conn.(interface{ front() *frontConn })
-	if !ok || x.upload != nil || !x.http.Request.Header.IsHTTP11() || x.method == http.MethodHead {
+	at := frontOf(conn)
+	if at == nil || x.upload != nil || !x.http.Request.Header.IsHTTP11() || x.method == http.MethodHead {
 		return false
 	}
 	a, b, header := x.app(), x.stream, &x.http.Response.Header
@@ -30,7 +30,7 @@ func (x *exchange) leave() bool {
 	w := &chunks{conn: conn, head: bytes.Clone(header.Header())}
 	x.http.HijackSetNoResponse(true)
 	x.http.Hijack(func(taken net.Conn) { // which has what the server read beyond this request, until this returns
-		at.front().away = true
+		at.away = true
 		var next [1]byte
 		n, _ := taken.Read(next[:]) // without such a byte it is an error
 		// A client that has sent its next request already sends it again, on another connection (RFC 9112, section 9.3.2).
@@ -56,9 +56,6 @@ func (a *App) carry(b *streamBody, w *chunks, keep bool) {
 		a.server.Logger.Printf("error when serving a connection after a stream: %v", err)
 	}
 }
-
-// front returns the front before a connection.
-func (c *frontConn) front() *frontConn { return c }
 
 // again returns a connection with a new front before it, for the server to take it for another one.
 func again(conn net.Conn) net.Conn {

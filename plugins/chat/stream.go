@@ -61,7 +61,6 @@ func (c *chat) stream(ctx context.Context, req *framework.Request) (*framework.R
 	if err != nil {
 		return nil, err
 	}
-	language := languageOf(c.recall(ctx, r.SessionID), r)
 	resp := framework.EventStream(func(ctx context.Context, w *framework.Stream) error {
 		p := &pinged{w: w}
 		r.Admitted = func() error {
@@ -80,7 +79,9 @@ func (c *chat) stream(ctx context.Context, req *framework.Request) (*framework.R
 		}
 		return writeLast(w, r, a)
 	})
-	resp.StreamFailed = func(err error) []byte { return c.failed(err, language) }
+	resp.StreamFailed = func(err error) []byte {
+		return c.failed(err, languageOf(c.recall(context.WithoutCancel(ctx), r.SessionID), r))
+	}
 	return resp, nil
 }
 

@@ -207,8 +207,7 @@ func (r *turnRequest) shorten(s string) (short, finish string) {
 	if r.MaxTokens == nil || model.Tokens(s) <= *r.MaxTokens {
 		return s, "stop"
 	}
-	const bytesPerToken = 4
-	s = strings.ToValidUTF8(s[:*r.MaxTokens*bytesPerToken], "")
+	s = strings.ToValidUTF8(s[:*r.MaxTokens*model.BytesPerToken], "")
 	if at := strings.LastIndexByte(s, ' '); at > 0 {
 		s = s[:at]
 	}

@@ -15,7 +15,7 @@ import (
 
 const (
 	maxPerSession = 10
-	maxSummary    = 1000 // characters
+	maxSummary    = 1000 // characters, of what a customer said
 	lockWithin    = 2 * time.Second
 )
 
@@ -37,7 +37,7 @@ func sessionKey(session string) string { return "session:" + session }
 // Open opens a ticket for a conversation, which may be none ("") that is kept here.
 func (d *Desk) Open(ctx context.Context, session string, draft Draft) (*Ticket, error) {
 	f := filed{Session: session, Ticket: Ticket{
-		ID: newID(), Status: Open, Order: draft.Order, Kind: draft.Kind, Summary: firstOf(draft.Summary, maxSummary),
+		ID: newID(), Status: Open, Order: draft.Order, Kind: draft.Kind, Summary: Summary(draft.Summary),
 		Created: time.Now().UTC().Truncate(time.Second),
 	}}
 	if session == "" {
@@ -48,15 +48,19 @@ func (d *Desk) Open(ctx context.Context, session string, draft Draft) (*Ticket, 
 		return nil, fmt.Errorf("open ticket: %w", err)
 	}
 	defer links.Release()
-	ids, err := d.live(ctx, links.Value)
+	live, err := d.live(ctx, links.Value)
 	if err != nil {
 		return nil, err
 	}
-	if len(ids) >= maxPerSession {
+	if len(live) >= maxPerSession {
 		return nil, ErrTooMany
 	}
 	if _, err := d.file(ctx, &f); err != nil {
 		return nil, err
+	}
+	ids := make([]string, 0, maxPerSession)
+	for _, other := range live {
+		ids = append(ids, other.ID)
 	}
 	list, err := json.Marshal(append(ids, f.ID))
 	if err == nil {
@@ -68,22 +72,23 @@ func (d *Desk) Open(ctx context.Context, session string, draft Draft) (*Ticket, 
 	return &f.Ticket, nil
 }
 
-// live returns those of a list of ids whose tickets are kept still.
-func (d *Desk) live(ctx context.Context, list []byte) ([]string, error) {
+// live returns the tickets of a list of ids, as far as they are kept still.
+func (d *Desk) live(ctx context.Context, list []byte) ([]*filed, error) {
 	if list == nil {
 		return nil, nil
 	}
-	var ids, live []string
+	var ids []string
 	if err := json.Unmarshal(list, &ids); err != nil {
 		return nil, fmt.Errorf("read tickets of a conversation: %w", err)
 	}
+	var live []*filed
 	for _, id := range ids {
 		f, err := d.get(ctx, id)
 		if err != nil {
 			return nil, err
 		}
 		if f != nil {
-			live = append(live, id)
+			live = append(live, f)
 		}
 	}
 	return live, nil
@@ -138,17 +143,13 @@ func (d *Desk) List(ctx context.Context, session string) ([]*Ticket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list tickets: %w", err)
 	}
-	ids, err := d.live(ctx, list)
+	live, err := d.live(ctx, list)
 	if err != nil {
 		return nil, err
 	}
-	tickets := make([]*Ticket, 0, len(ids))
-	for _, id := range ids {
-		if f, err := d.get(ctx, id); err != nil {
-			return nil, err
-		} else if f != nil {
-			tickets = append(tickets, &f.Ticket)
-		}
+	tickets := make([]*Ticket, 0, len(live))
+	for _, f := range live {
+		tickets = append(tickets, &f.Ticket)
 	}
 	slices.SortStableFunc(tickets, func(a, b *Ticket) int { return cmp.Compare(a.Created.Unix(), b.Created.Unix()) })
 	return tickets, nil
@@ -162,18 +163,11 @@ func (d *Desk) Erase(ctx context.Context, session string) error {
 		return fmt.Errorf("erase tickets: %w", err)
 	}
 	defer links.Release()
-	ids, err := d.live(ctx, links.Value)
+	live, err := d.live(ctx, links.Value)
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		f, err := d.get(ctx, id)
-		if err != nil {
-			return err
-		}
-		if f == nil {
-			continue
-		}
+	for _, f := range live {
 		f.Session, f.Summary = "", ""
 		if _, err := d.file(ctx, f); err != nil {
 			return err
@@ -215,12 +209,14 @@ func essence(order string) string {
 	}, order)
 }
 
-func firstOf(s string, most int) string {
-	for i := range s {
-		if most == 0 {
-			return s[:i]
+// Summary returns as much of a message as a ticket holds.
+func Summary(message string) string {
+	left := maxSummary
+	for i := range message {
+		if left == 0 {
+			return message[:i]
 		}
-		most--
+		left--
 	}
-	return s
+	return message
 }

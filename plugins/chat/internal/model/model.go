@@ -272,7 +272,7 @@ func (c *completion) settle(a *attempt, took time.Duration, err error) {
 	case err == nil && a.usage != nil:
 		c.result.Usage = *a.usage
 	case c.result.Begun || errors.As(err, &left):
-		c.result.Usage = Usage{Input: c.tokens, Output: (a.said + bytesPerToken - 1) / bytesPerToken, Estimated: true}
+		c.result.Usage = Usage{Input: c.tokens, Output: (a.said + BytesPerToken - 1) / BytesPerToken, Estimated: true}
 	}
 	c.result.FinishReason = a.finish
 	c.metrics.attempt(a, took, err)
@@ -323,12 +323,12 @@ func (b *retryBudget) spend() bool {
 	return true
 }
 
-// bytesPerToken estimates tokens: Latin letters are one byte each and about four of them a token, Arabic ones are two bytes each
+// BytesPerToken estimates tokens: Latin letters are one byte each and about four of them a token, Arabic ones are two bytes each
 // and about two of them a token.
-const bytesPerToken = 4
+const BytesPerToken = 4
 
 // Tokens estimates how many tokens a text is to a model.
-func Tokens(s string) int { return (len(s) + bytesPerToken - 1) / bytesPerToken }
+func Tokens(s string) int { return (len(s) + BytesPerToken - 1) / BytesPerToken }
 
 // Tokens estimates the tokens of a prompt.
 func (r *Request) Tokens() int {

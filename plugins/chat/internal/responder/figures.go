@@ -115,11 +115,13 @@ func (c *cues) quantity(w words) int {
 // tail returns the end of s, of about n bytes.
 func tail(s string, n int) string { return strings.ToValidUTF8(s[max(0, len(s)-n):], "") }
 
-// order is the number of an order as a customer writes it: digits, five at least, with letters before them or none.
-var order = regexp.MustCompile(`(?:^|[^\p{L}\p{N}.,-])([A-Za-z]{0,4}-?\d{5,12})(?:$|[^\p{L}\p{N}€-])`)
+// The number of an order as a customer writes it has five digits at least; where one is waited for, or called that, four do.
+var order, expectedOrder = orderOf(5), orderOf(4)
 
-// expectedOrder is one where a number is waited for, or called that of an order: four digits do.
-var expectedOrder = regexp.MustCompile(`(?:^|[^\p{L}\p{N}.,-])([A-Za-z]{0,4}-?\d{4,12})(?:$|[^\p{L}\p{N}€-])`)
+// orderOf returns the form of the number of an order: so many digits at least, with letters before them or none.
+func orderOf(digits int) *regexp.Regexp {
+	return regexp.MustCompile(`(?:^|[^\p{L}\p{N}.,-])([A-Za-z]{0,4}-?\d{` + strconv.Itoa(digits) + `,12})(?:$|[^\p{L}\p{N}€-])`)
+}
 
 // calledOrder ends where the number of an order is to follow, in folded text.
 var calledOrder = regexp.MustCompile(`(?:commande|cmd|order|طلب\p{L}{0,3}|اوردر)\s*(?:n[o°]?|num|numero|number|no|nr|رقم)?\s*[.:#°]*\s*$`)

@@ -99,7 +99,7 @@ func (r *Responder) unknown(q *question, a *Answer) {
 // problem answers what went wrong with an order: what the FAQ says of it, and a ticket, as soon as the number of the order is known.
 func (r *Responder) problem(q *question, a *Answer) {
 	r.say(q, a, "sorry")
-	draft := &desk.Draft{Order: q.order, Kind: q.intent, Summary: head(q.Message, maxSummary)}
+	draft := &desk.Draft{Order: q.order, Kind: q.intent, Summary: desk.Summary(q.Message)}
 	if q.order != "" {
 		r.say(q, a, "order", "order", q.order)
 		r.quote(q, a)
@@ -109,15 +109,6 @@ func (r *Responder) problem(q *question, a *Answer) {
 	r.quote(q, a)
 	r.say(q, a, "ask_order")
 	a.Memory.Pending = draft
-}
-
-// maxSummary bounds what is kept of a message for a ticket, in characters.
-const maxSummary = 1000
-
-// head returns the first n characters of s.
-func head(s string, n int) string {
-	runes := []rune(s)
-	return string(runes[:min(n, len(runes))])
 }
 
 // orderTold answers the number of an order: it completes what was told before, or asks what it is about.
