@@ -143,7 +143,7 @@ func (c *chat) limit(ctx context.Context, t *turn, next func(context.Context) er
 
 // reserve sets the tokens aside that the answer may take at most, and settles what it took.
 func (c *chat) reserve(ctx context.Context, t *turn, next func(context.Context) error) error {
-	t.prompt = model.Request{MaxTokens: c.options.MaxTokens, Stop: t.Stop, Messages: grounding.Prompt(
+	t.prompt = model.Request{MaxTokens: c.options.MaxTokens, Stop: t.Stop, Messages: c.shop.Prompt(
 		t.language, t.reply.Evidence, t.window(c.options.PromptTokens), t.Message, c.options.PromptTokens,
 	)}
 	if t.MaxTokens != nil {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/innatural/chatbot/plugins/chat/internal/grounding"
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
@@ -47,7 +46,7 @@ func (c *chat) sameQuestion(t *turn) string {
 	slices.Sort(words)
 	parts := []string{
 		t.reply.Intent.Name, t.reply.Slots, t.language, strings.Join(slices.Compact(words), " "),
-		grounding.Basis(t.language, t.reply.Evidence), fmt.Sprint(c.options.MaxTokens, c.options.Temperature),
+		c.shop.Basis(t.language, t.reply.Evidence), fmt.Sprint(c.options.MaxTokens, c.options.Temperature),
 	}
 	for _, name := range c.options.Names() {
 		u := c.options.Upstreams[name]

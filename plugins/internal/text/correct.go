@@ -51,7 +51,7 @@ func (c *Corrector) means(t Token) bool {
 		return true
 	}
 	for lang := range nLanguages {
-		if c.lex.phrases[lang][Stem(t.Surface, Languages[lang])] != nil {
+		if c.lex.phrases[lang][c.lex.stem(t, lang)] != nil {
 			return true
 		}
 	}

@@ -214,7 +214,7 @@ func (ix *Index) knows(t Token) bool {
 		return true
 	}
 	for lang := range nLanguages {
-		stem := Stem(t.Surface, Languages[lang])
+		stem := ix.lex.stem(t, lang)
 		if _, ok := ix.terms[lang][stem]; ok || ix.lex.phrases[lang].longest([]string{stem}) != nil {
 			return true
 		}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/maypok86/otter/v2"
 )
 
 //go:embed words.txt
@@ -37,7 +39,7 @@ func languageIndex(language string) int {
 	return -1
 }
 
-// lexicon is what words.txt and synonyms.txt say. It is immutable.
+// lexicon is what words.txt and synonyms.txt say. It may be used concurrently: what it remembers changes no answer of it.
 type lexicon struct {
 	stop    map[string]bool      // folded
 	tells   map[string]byte      // folded word -> mask of the languages that it hints at
@@ -46,7 +48,12 @@ type lexicon struct {
 	names   map[string][]string  // concept -> its entries
 	details map[string]bool      // concepts, with their mark, that don't say what a question is about
 	stems   [nLanguages]stemming // folded word -> stem, for the words of the synonyms
+
+	remembered *otter.Cache[string, *[nLanguages]string] // word as written -> stems, which cost more than all else to compute
 }
+
+// mostRemembered bounds the words whose stems are remembered: some megabytes, and all that a shop's customers often say.
+const mostRemembered = 1 << 14
 
 type stemming map[string]string
 
@@ -72,6 +79,7 @@ func parseLexicon(words, synonyms string) (*lexicon, error) {
 	l := &lexicon{
 		stop: map[string]bool{}, tells: map[string]byte{}, surface: map[string]string{},
 		names: map[string][]string{}, details: map[string]bool{},
+		remembered: otter.Must(&otter.Options[string, *[nLanguages]string]{MaximumSize: mostRemembered}),
 	}
 	for i := range nLanguages {
 		l.phrases[i], l.stems[i] = phrases{}, stemming{}
@@ -161,6 +169,22 @@ func (l *lexicon) addEntry(concept string, language int, entry string, alone boo
 		l.phrases[language].add(bare, conceptMark+concept, alone || len(words) == 1)
 	}
 	return nil
+}
+
+// stem is the stem of a word in a language, known, remembered or computed.
+func (l *lexicon) stem(t Token, language int) string {
+	if s, ok := l.stems[language][t.Folded]; ok {
+		return s
+	}
+	stems, ok := l.remembered.GetIfPresent(t.Surface)
+	if !ok {
+		stems = new([nLanguages]string)
+		for i, name := range Languages {
+			stems[i] = Stem(t.Surface, name)
+		}
+		l.remembered.Set(strings.Clone(t.Surface), stems) // not the text that the word was cut from
+	}
+	return stems[language]
 }
 
 func (p phrases) add(stems []string, concept string, alone bool) {

@@ -53,48 +53,16 @@ func (p phrases) longest(stems []string) *phrase {
 	return nil
 }
 
-// stem is the stem of a word in a language, known or computed.
-func (l *lexicon) stem(t Token, language int) string {
-	if s, ok := l.stems[language][t.Folded]; ok {
-		return s
-	}
-	return Stem(t.Surface, Languages[language])
+// StemOf returns the stem of a word in a language.
+func StemOf(t Token, language string) string {
+	return shopLexicon().stem(t, max(languageIndex(language), 0))
 }
 
-// Reader reads texts and remembers the stems of their words, which cost the most. It is for one goroutine.
-type Reader struct {
-	lex   *lexicon
-	stems [nLanguages]map[string]string // by surface
-}
-
-// NewReader returns a reader that remembers nothing yet.
-func NewReader() *Reader {
-	r := &Reader{lex: shopLexicon()}
-	for i := range r.stems {
-		r.stems[i] = map[string]string{}
-	}
-	return r
-}
-
-// Stem returns the stem of a word in a language.
-func (r *Reader) Stem(t Token, language string) string {
-	return r.stem(t, max(languageIndex(language), 0))
-}
-
-func (r *Reader) stem(t Token, language int) string {
-	s, ok := r.stems[language][t.Surface]
-	if !ok {
-		s = r.lex.stem(t, language)
-		r.stems[language][t.Surface] = s
-	}
-	return s
-}
-
-// Terms returns what words say in a language, in order: stems, stop words left out, and concepts, which start with "#" and are
+// Terms returns what a text says in a language, in order: stems, stop words left out, and concepts, which start with "#" and are
 // the same in every language. Negation words are kept.
-func (r *Reader) Terms(tokens []Token, language string) []string {
-	lang := max(languageIndex(language), 0)
-	terms := r.lex.terms(tokens, lang, func(t Token) string { return r.stem(t, lang) })
+func Terms(s, language string) []string {
+	l, lang := shopLexicon(), max(languageIndex(language), 0)
+	terms := l.terms(Tokens(s), lang, func(t Token) string { return l.stem(t, lang) })
 	out := make([]string, len(terms))
 	for i, t := range terms {
 		out[i] = t.text
@@ -102,14 +70,15 @@ func (r *Reader) Terms(tokens []Token, language string) []string {
 	return out
 }
 
-// Concepts returns the names of the concepts that words mention in any of the languages, without their mark, in order and once
+// ConceptsOf returns the names of the concepts that words mention in any of the languages, without their mark, in order and once
 // each: "je perds mes cheveux" mentions hair_loss and hair. A phrase that stands alone does so in every language: "shampooing" is
 // a word of English too, and "après-shampooing" none the less no shampoo.
-func (r *Reader) Concepts(tokens []Token) []string {
+func ConceptsOf(tokens []Token) []string {
+	l := shopLexicon()
 	var found []term
 	covered := make([]int, len(tokens)) // by how long a phrase that stands alone
 	for lang := range nLanguages {
-		for _, t := range r.lex.terms(tokens, lang, func(t Token) string { return r.stem(t, lang) }) {
+		for _, t := range l.terms(tokens, lang, func(t Token) string { return l.stem(t, lang) }) {
 			if t.text[0] != conceptMark[0] {
 				continue
 			}
@@ -130,8 +99,5 @@ func (r *Reader) Concepts(tokens []Token) []string {
 	return names
 }
 
-// Terms returns what a text says in a language: see Reader.Terms.
-func Terms(s, language string) []string { return NewReader().Terms(Tokens(s), language) }
-
-// Concepts returns the concepts that a text mentions: see Reader.Concepts.
-func Concepts(s string) []string { return NewReader().Concepts(Tokens(s)) }
+// Concepts returns the concepts that a text mentions: see ConceptsOf.
+func Concepts(s string) []string { return ConceptsOf(Tokens(s)) }

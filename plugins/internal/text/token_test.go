@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 func folded(tokens []Token) string {
@@ -59,6 +61,31 @@ func TestFold(t *testing.T) {
 		if got := Fold(in); got != want {
 			t.Errorf("Fold(%q) = %q, want %q", in, got, want)
 		}
+	}
+}
+
+// The short ways of Fold and Tokens come to the same as the long ones.
+func TestShortWays(t *testing.T) {
+	var usual []rune
+	for r := range rune(0x2200) {
+		if isUsual(string(r)) {
+			usual = append(usual, r)
+		}
+		for _, s := range []string{string(r), "a" + string(r) + "\u0301", string(r) + "\u064b\u0651", "É" + string(r) + "œ"} {
+			if Fold(s) != foldAny(s) {
+				t.Errorf("Fold(%q) = %q, want %q", s, Fold(s), foldAny(s))
+			}
+		}
+	}
+	for _, a := range usual {
+		for _, b := range usual {
+			if s := string([]rune{a, b}); norm.NFKC.String(s) != s {
+				t.Errorf("%q is not composed", s)
+			}
+		}
+	}
+	if len(usual) < 200 {
+		t.Errorf("%d usual characters", len(usual))
 	}
 }
 

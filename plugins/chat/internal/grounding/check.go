@@ -77,22 +77,22 @@ func (k *known) bearsOut(c claim, s string, mentions []mention) bool {
 	switch c.kind {
 	case Price:
 		near := nearest(c, mentions)
-		if slices.ContainsFunc(near, func(p product) bool { return p.price == c.value }) {
+		if slices.ContainsFunc(near, func(p *product) bool { return p.price == c.value }) {
 			return true
 		}
 		if said && (len(near) == 0 || terms.MatchString(s)) {
 			return true
 		}
-		if k.asked[claim{Price, c.value, 0}] && limitWord.MatchString(s[max(0, c.at-limitReach):c.at]) {
-			return !slices.ContainsFunc(near, func(p product) bool { return dearer(p.price, c.value) })
+		if limitWord.MatchString(s[max(0, c.at-limitReach):c.at]) && k.asked(Price, c.value) {
+			return !slices.ContainsFunc(near, func(p *product) bool { return dearer(p.price, c.value) })
 		}
-		return len(near) == 0 && slices.ContainsFunc(k.found, func(p product) bool { return p.price == c.value })
+		return len(near) == 0 && slices.ContainsFunc(k.found, func(p *product) bool { return p.price == c.value })
 	case Size:
 		near := nearest(c, mentions)
-		if slices.ContainsFunc(near, func(p product) bool { return slices.Contains(p.sizes, c.value) }) || said {
+		if slices.ContainsFunc(near, func(p *product) bool { return slices.Contains(p.sizes, c.value) }) || said {
 			return true
 		}
-		return len(near) == 0 && slices.ContainsFunc(k.found, func(p product) bool { return slices.Contains(p.sizes, c.value) })
+		return len(near) == 0 && slices.ContainsFunc(k.found, func(p *product) bool { return slices.Contains(p.sizes, c.value) })
 	case Promise:
 		return said || !service.MatchString(s)
 	}
@@ -103,8 +103,8 @@ func (k *known) bearsOut(c claim, s string, mentions []mention) bool {
 func dearer(a, b string) bool { return len(a) > len(b) || len(a) == len(b) && a > b }
 
 // nearest returns the products that a claim may be about: those named last before it and first after it.
-func nearest(c claim, mentions []mention) []product {
-	var before, after []product
+func nearest(c claim, mentions []mention) []*product {
+	var before, after []*product
 	for _, m := range mentions {
 		if m.from <= c.at {
 			before = m.products
@@ -222,5 +222,5 @@ func (k *known) knowsLink(link string) bool {
 	if k.says(func(one *source) bool { return slices.Contains(one.links, link) }) {
 		return true
 	}
-	return slices.ContainsFunc(k.products, func(p product) bool { return p.link == link })
+	return slices.ContainsFunc(k.products, func(p *product) bool { return p.link == link })
 }

@@ -30,12 +30,13 @@ func isLetter(r rune) bool { return unicode.IsLetter(r) || unicode.IsMark(r) || 
 // Shop is what is known of the catalogue, in the form in which sentences are checked. It is immutable and may be used
 // concurrently.
 type Shop struct {
-	products []product
-	answers  map[*shop.Entry]*source
-	offers   map[string]*source
-	nouns    map[string]bool // what kinds of products are called
-	names    map[string]bool // every word of the name of a product, but not those that join others
-	rules    map[string]bool // sequences of words of the rules
+	products  []*product
+	byProduct map[*shop.Product]*product
+	answers   map[*shop.Entry]*source
+	offers    map[string]*source
+	nouns     map[string]bool // what kinds of products are called
+	names     map[string]bool // every word of the name of a product, but not those that join others
+	rules     map[string]bool // sequences of words of the rules
 }
 
 // product is a product as sentences name it.
@@ -69,15 +70,17 @@ func setOf(words string) map[string]bool {
 // NewShop prepares a catalogue and a FAQ.
 func NewShop(c *shop.Catalogue, faq *shop.FAQ) *Shop {
 	s := &Shop{
-		answers: map[*shop.Entry]*source{}, offers: map[string]*source{},
+		byProduct: map[*shop.Product]*product{}, answers: map[*shop.Entry]*source{}, offers: map[string]*source{},
 		nouns: map[string]bool{}, names: map[string]bool{}, rules: sequences(rules),
 	}
 	for i := range faq.Entries {
 		entry := &faq.Entries[i]
 		s.answers[entry] = read(true, each(entry.Question, entry.Answer)...)
+		s.answers[entry].facts = answerFact(entry)
 	}
 	for _, p := range c.Promotions {
 		s.offers[p.ID] = read(true, append(each(p.Name, p.Description), p.Code)...)
+		s.offers[p.ID].facts = offerFact(p)
 	}
 	for _, id := range shop.Types.IDs() {
 		for _, language := range text.Languages {
@@ -89,7 +92,7 @@ func NewShop(c *shop.Catalogue, faq *shop.FAQ) *Shop {
 		collections[collection.ID] = collection.Name
 	}
 	add := func(p *shop.Product) {
-		one := product{Product: p, link: strings.ToLower(strings.TrimRight(p.URL, "/"))}
+		one := &product{Product: p, link: strings.ToLower(strings.TrimRight(p.URL, "/"))}
 		one.link = strings.TrimPrefix(strings.TrimPrefix(one.link, "https://"), "http://")
 		if p.Price > 0 {
 			one.price = strconv.FormatFloat(p.Price, 'f', 2, 64)
@@ -120,7 +123,8 @@ func NewShop(c *shop.Catalogue, faq *shop.FAQ) *Shop {
 			texts = slices.Concat(texts, p.Benefits.In(language), p.Ingredients.In(language))
 		}
 		one.source = read(false, texts...)
-		s.products = append(s.products, one)
+		one.facts = productFact(p)
+		s.products, s.byProduct[p] = append(s.products, one), one
 	}
 	for _, p := range c.Products {
 		add(p)
@@ -154,8 +158,8 @@ func (s *Shop) isNoun(w string) bool {
 
 // mention is where a sentence names products.
 type mention struct {
-	from, to int       // in the folded text
-	products []product // that may be meant
+	from, to int        // in the folded text
+	products []*product // that may be meant
 }
 
 // mentions returns where a sentence names products: runs of words of names around what a kind of product is called. What fits no
@@ -186,8 +190,8 @@ func (s *Shop) mentions(words []word) []mention {
 }
 
 // named returns the products whose names have all of the words, or those whose names have no others if there are any.
-func (s *Shop) named(words []word) []product {
-	var found, exact []product
+func (s *Shop) named(words []word) []*product {
+	var found, exact []*product
 	for _, p := range s.products {
 		for _, n := range p.names {
 			content := 0

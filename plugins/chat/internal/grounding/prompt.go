@@ -37,15 +37,17 @@ type Utterance struct {
 
 // Prompt returns the messages that ask a model for an answer, of about most tokens: the rules and the facts come first, then as much
 // of what was said last as there is room for, then the message.
-func Prompt(language string, e responder.Evidence, before []Utterance, message string, most int) []model.Message {
+func (s *Shop) Prompt(language string, e responder.Evidence, before []Utterance, message string, most int) []model.Message {
 	mark := rand.Text() // which no text that comes from elsewhere can hold
 	var system strings.Builder
 	fmt.Fprintf(&system, rules, languageNames[language], mark)
-	for _, fact := range facts(e, language) {
+	for _, fact := range s.facts(e, language) {
 		if model.Tokens(system.String())+model.Tokens(fact) > most/2 {
 			break // the best come first
 		}
-		system.WriteString("- " + fact + "\n")
+		system.WriteString("- ")
+		system.WriteString(fact)
+		system.WriteByte('\n')
 	}
 	system.WriteString("End of the facts " + mark + "\n")
 	asked := model.Message{Role: "user", Content: message}
@@ -67,14 +69,42 @@ func Prompt(language string, e responder.Evidence, before []Utterance, message s
 }
 
 // Basis returns all of a prompt that comes from the shop. Prompts of the same basis differ in nothing but what was said.
-func Basis(language string, e responder.Evidence) string {
-	return rules + languageNames[language] + "\n" + strings.Join(facts(e, language), "\n")
+func (s *Shop) Basis(language string, e responder.Evidence) string {
+	return rules + languageNames[language] + "\n" + strings.Join(s.facts(e, language), "\n")
 }
 
 // facts returns one line for each thing that is known, in a language: products, then answers, then offers.
-func facts(e responder.Evidence, language string) []string {
-	var all []string
+func (s *Shop) facts(e responder.Evidence, language string) []string {
+	all := make([]string, 0, len(e.Products)+len(e.FAQ)+len(e.Promotions))
 	for _, p := range e.Products {
+		if one := s.byProduct[p]; one != nil {
+			all = append(all, one.facts[language])
+		}
+	}
+	for _, entry := range e.FAQ {
+		if one := s.answers[entry]; one != nil {
+			all = append(all, one.facts[language])
+		}
+	}
+	for _, p := range e.Promotions {
+		if one := s.offers[p.ID]; one != nil {
+			all = append(all, one.facts[language])
+		}
+	}
+	return all
+}
+
+// inEach returns what is written in each language.
+func inEach(write func(language string) string) map[string]string {
+	all := map[string]string{}
+	for _, language := range text.Languages {
+		all[language] = write(language)
+	}
+	return all
+}
+
+func productFact(p *shop.Product) map[string]string {
+	return inEach(func(language string) string {
 		v := p.In(language)
 		parts := []string{v.Name}
 		if v.Price > 0 {
@@ -85,18 +115,23 @@ func facts(e responder.Evidence, language string) []string {
 		if !v.InStock {
 			parts = append(parts, "out of stock")
 		}
-		all = append(all, oneLine(parts...))
-	}
-	for _, entry := range e.FAQ {
+		return oneLine(parts...)
+	})
+}
+
+func answerFact(entry *shop.Entry) map[string]string {
+	return inEach(func(language string) string {
 		question, answer, _ := entry.In(language)
-		all = append(all, oneLine(question, answer))
-	}
-	for _, p := range e.Promotions {
+		return oneLine(question, answer)
+	})
+}
+
+func offerFact(p shop.Promotion) map[string]string {
+	return inEach(func(language string) string {
 		name, _ := p.Name.In(language)
 		description, _ := p.Description.In(language)
-		all = append(all, oneLine(name, description, p.Code))
-	}
-	return all
+		return oneLine(name, description, p.Code)
+	})
 }
 
 // maxPart is the most bytes of one part of a fact.

@@ -16,6 +16,7 @@ type source struct {
 	links  []string
 	phones []string
 	lines  []line
+	facts  map[string]string // the line of a prompt, by language
 }
 
 // line is a sentence of a source that makes promises.
@@ -56,31 +57,38 @@ func each(texts ...shop.Text) []string {
 // known is what one answer may say.
 type known struct {
 	*Shop
-	found   []product
+	found   []*product
 	sources []*source
-	asked   map[claim]bool // what the customer says, with no place
+	message string
 }
 
 // knows collects what an answer may speak from.
 func (s *Shop) knows(e responder.Evidence, message string) *known {
-	k := &known{Shop: s, asked: map[claim]bool{}}
-	for _, p := range s.products {
-		if slices.Contains(e.Products, p.Product) {
-			k.found = append(k.found, p)
-			k.sources = append(k.sources, p.source)
+	k := &known{
+		Shop: s, message: message, found: make([]*product, 0, len(e.Products)),
+		sources: make([]*source, 0, len(e.Products)+len(e.FAQ)+len(e.Promotions)),
+	}
+	for _, p := range e.Products {
+		if one := s.byProduct[p]; one != nil {
+			k.found, k.sources = append(k.found, one), append(k.sources, one.source)
 		}
 	}
 	for _, entry := range e.FAQ {
-		k.sources = append(k.sources, s.answers[entry])
+		if one := s.answers[entry]; one != nil {
+			k.sources = append(k.sources, one)
+		}
 	}
 	for _, p := range e.Promotions {
-		k.sources = append(k.sources, s.offers[p.ID])
-	}
-	k.sources = slices.DeleteFunc(k.sources, func(one *source) bool { return one == nil })
-	for _, c := range claimsIn(fold(message)) {
-		k.asked[claim{c.kind, c.value, 0}] = true
+		if one := s.offers[p.ID]; one != nil {
+			k.sources = append(k.sources, one)
+		}
 	}
 	return k
+}
+
+// asked reports whether the customer's message says something, wherever it stands.
+func (k *known) asked(kind Kind, value string) bool {
+	return slices.ContainsFunc(claimsIn(fold(k.message)), func(c claim) bool { return c.kind == kind && c.value == value })
 }
 
 // says reports whether a source says so.

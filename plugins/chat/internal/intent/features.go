@@ -33,13 +33,10 @@ type feature struct {
 
 // reader reads features. It is for one goroutine.
 type reader struct {
-	text *text.Reader
 	list []feature
-	seen map[uint32]bool
+	seen [1 << rowBits / 64]uint64 // a bit for each row
 	word []byte
 }
-
-func newReader() *reader { return &reader{text: text.NewReader(), seen: map[uint32]bool{}} }
 
 // read returns the features of a text: its words, stemmed in their language, pairs of neighbours, the n-grams of their
 // characters, which outlive typos, and the concepts of the shop's synonyms, which are the same in all languages. The list is good
@@ -47,13 +44,13 @@ func newReader() *reader { return &reader{text: text.NewReader(), seen: map[uint
 func (r *reader) read(s, language string) []feature {
 	tokens := text.Tokens(s)
 	r.list = r.list[:0]
-	clear(r.seen)
+	clear(r.seen[:])
 	pairs := hash(start, "pair")
 	words := hash(start, "word")
 	before := uint64(0)
 	for _, t := range tokens {
 		t.Surface, t.Folded = squeeze(t.Surface), squeeze(t.Folded)
-		stem := hash(words, r.text.Stem(t, language))
+		stem := hash(words, text.StemOf(t, language))
 		r.add(stem, wordWeight)
 		r.add(mix(pairs^before*3^stem), pairWeight)
 		before = stem
@@ -61,7 +58,7 @@ func (r *reader) read(s, language string) []feature {
 	}
 	r.add(mix(pairs^before*3), pairWeight)
 	concepts := hash(start, "concept")
-	for _, c := range r.text.Concepts(tokens) {
+	for _, c := range text.ConceptsOf(tokens) {
 		r.add(hash(concepts, c), conceptWeight)
 	}
 	return r.list
@@ -69,8 +66,8 @@ func (r *reader) read(s, language string) []feature {
 
 func (r *reader) add(hash uint64, weight float32) {
 	row := uint32(hash >> (64 - rowBits))
-	if !r.seen[row] {
-		r.seen[row] = true
+	if word, bit := &r.seen[row/64], uint64(1)<<(row%64); *word&bit == 0 {
+		*word |= bit
 		r.list = append(r.list, feature{row, weight})
 	}
 }

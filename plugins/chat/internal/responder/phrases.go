@@ -200,8 +200,8 @@ type words []text.Token
 
 func cutWords(s string) words { return text.Tokens(s) }
 
-// concepts returns what the words mention: see text.Concepts.
-func (w words) concepts() []string { return text.NewReader().Concepts(w) }
+// concepts returns what the words mention: see text.ConceptsOf.
+func (w words) concepts() []string { return text.ConceptsOf(w) }
 
 // String joins the words as they were written, without punctuation.
 func (w words) String() string {
