@@ -24,7 +24,8 @@ var (
 type eventReader struct {
 	lines *bufio.Reader
 	left  int
-	data  []byte
+	text  []byte // of the line
+	data  []byte // of the event
 	begun bool
 	cr    bool // the last line ended with a carriage return, which a line feed may follow
 }
@@ -63,31 +64,35 @@ func (r *eventReader) next() ([]byte, error) {
 	}
 }
 
-// line returns the next line without its end, which is a line feed, a carriage return or both.
+// line returns the next line without its end, which is a line feed, a carriage return or both. It is good until the next call.
 func (r *eventReader) line() ([]byte, error) {
-	var line []byte
+	r.text = r.text[:0]
 	for {
-		c, err := r.lines.ReadByte()
-		if err != nil {
+		if _, err := r.lines.Peek(1); err != nil {
 			return nil, err
 		}
-		if r.left--; r.left < 0 {
+		part, _ := r.lines.Peek(r.lines.Buffered()) // which is there
+		text, whole := part, false
+		if r.cr && part[0] == '\n' { // the second half of a line's end
+			text, part = nil, part[:1]
+		} else if end := bytes.IndexAny(part, "\r\n"); end >= 0 {
+			text, part, whole = part[:end], part[:end+1], true
+		}
+		r.cr = whole && part[len(part)-1] == '\r'
+		r.text = append(r.text, text...)
+		_, _ = r.lines.Discard(len(part))
+		if r.left -= len(part); r.left < 0 {
 			return nil, errStream
 		}
-		after := r.cr
-		r.cr = c == '\r'
-		switch {
-		case c == '\n' && after: // the second half of a line's end
-			continue
-		case c == '\n', c == '\r':
-			if !r.begun {
-				r.begun = true
-				line = bytes.TrimPrefix(line, []byte("\ufeff"))
-			}
-			return line, nil
-		}
-		if line = append(line, c); len(line) > maxLine {
+		if len(r.text) > maxLine {
 			return nil, errLine
+		}
+		if whole {
+			if r.begun {
+				return r.text, nil
+			}
+			r.begun = true
+			return bytes.TrimPrefix(r.text, []byte("\ufeff")), nil
 		}
 	}
 }
