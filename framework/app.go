@@ -19,6 +19,7 @@ import (
 
 	"github.com/innatural/chatbot/framework/cache"
 	"github.com/innatural/chatbot/framework/httpcache"
+	"github.com/innatural/chatbot/framework/limit"
 	"github.com/innatural/chatbot/framework/policy"
 	"github.com/innatural/chatbot/framework/telemetry"
 )
@@ -70,28 +71,35 @@ type Config struct {
 // App is a policy and plugins, serving. It holds one current generation; a reload builds a whole new one and swaps it in.
 // All methods may be called concurrently.
 type App struct {
-	config    Config
-	metrics   *telemetry.Registry
-	memory    *cache.Memory
-	responses *httpcache.Cache
-	dates     *dates
-	standard  *httpcache.Standard
-	shared    shared
-	started   time.Time
-	current   atomic.Pointer[generation]
-	reloading sync.Mutex
-	retired   []*generation // those that drain; guarded by reloading
-	closers   sync.WaitGroup
-	closing   chan struct{} // closed by Close
-	closeOnce sync.Once
-	draining  atomic.Bool
-	rejected  *telemetry.Counter
-	active    atomic.Int64 // requests under way
-	streams   atomic.Int64 // streamed answers under way
-	abandoned atomic.Int64 // handlers that outlive their requests
-	server    *fasthttp.Server
-	returned  returned   // connections that are back from streams
-	lines     lineBudget // of the access log
+	config      Config
+	metrics     *telemetry.Registry
+	memory      *cache.Memory
+	responses   *httpcache.Cache
+	dates       *dates
+	standard    *httpcache.Standard
+	shared      shared
+	started     time.Time
+	current     atomic.Pointer[generation]
+	reloading   sync.Mutex
+	retired     []*generation // those that drain; guarded by reloading
+	closers     sync.WaitGroup
+	closing     chan struct{} // closed by Close
+	closeOnce   sync.Once
+	draining    atomic.Bool
+	rejected    *telemetry.Counter
+	delayed     *telemetry.Counter
+	limited     *telemetry.Counter // by shared limits
+	closed      *telemetry.Counter
+	waited      *telemetry.Histogram
+	gate        *limit.Gate
+	active      atomic.Int64 // requests under way
+	streams     atomic.Int64 // streamed answers under way
+	abandoned   atomic.Int64 // handlers that outlive their requests
+	server      *fasthttp.Server
+	connections limit.Connections
+	descriptors int        // most connections that the process may open
+	returned    returned   // connections that are back from streams
+	lines       lineBudget // of the access log
 }
 
 // cacheName is the name of the response cache in Cache-Status (RFC 9211).
@@ -102,7 +110,7 @@ func New(config Config) (*App, error) {
 	if config.Stdout == nil {
 		config.Stdout = os.Stdout
 	}
-	a := &App{config: config, started: time.Now(), closing: make(chan struct{}), shared: shared{values: map[string]*sharedValue{}}}
+	a := &App{config: config, started: time.Now(), closing: make(chan struct{}), descriptors: descriptors(), shared: shared{values: map[string]*sharedValue{}}}
 	p, err := config.Policy(Vocabulary(config.Plugins...))
 	if err != nil {
 		return nil, err
@@ -112,10 +120,8 @@ func New(config Config) (*App, error) {
 		return nil, err
 	}
 	a.responses, a.standard = httpcache.New(a.memory, cacheName), httpcache.NewStandard(a.memory, cacheName)
-	a.rejected = a.metrics.Counter(telemetry.HTTPRejectedRequests, telemetry.HTTPRejectedRequestsHelp, telemetry.LabelReason)
-	for _, reason := range []string{rejectedStopping, rejectedRate, rejectedInFlight, rejectedAbandoned} {
-		a.rejected.With(reason) // exported as 0 before the first
-	}
+	a.gate = limit.NewGate(gateOptions(p.Server.Overload))
+	a.exportOverload()
 	gauge := func(name, help string, n *atomic.Int64) {
 		a.metrics.GaugeFunc(name, help, func() float64 { return float64(n.Load()) })
 	}
@@ -131,14 +137,6 @@ func New(config Config) (*App, error) {
 	a.server = a.newServer(p)
 	return a, nil
 }
-
-// Why requests are refused before their handler runs.
-const (
-	rejectedStopping  = "stopping"
-	rejectedRate      = "rate"
-	rejectedInFlight  = "in_flight"
-	rejectedAbandoned = "abandoned"
-)
 
 // exportCache exports the state of the memory layer.
 func (a *App) exportCache() {
@@ -204,6 +202,7 @@ func (a *App) use(g *generation) {
 	a.current.Store(g)
 	a.memory.SetMaximum(int64(g.policy.Cache.Memory))
 	a.memory.Share(g.redis)
+	a.gate.Configure(gateOptions(g.policy.Server.Overload))
 	a.metrics.SetPolicy(g.policy, g.policy.Hash(), a.config.Version, g.policy.File())
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,12 @@ const wholeBody = 64 << 10
 // receive reads the request's body. That of a gateway's request which may be large is left to arrive piece by piece.
 func (x *exchange) receive() error {
 	r := &x.http.Request
+	switch {
+	case len(x.target) > int(x.route.gen.policy.Server.URLLimit):
+		return errLongURL
+	case !x.route.info.Gateway && encoded(&r.Header):
+		return errEncodedBody
+	}
 	if !r.IsBodyStream() { // there is none, or the server of a program that embeds the app has read it
 		x.body = bytes.Clone(r.Body())
 		return nil
@@ -50,12 +57,23 @@ func (x *exchange) receive() error {
 	return nil
 }
 
+// encoded says whether there is a body that is compressed. Nothing here unpacks bodies, so that a small one cannot become a large one.
+func encoded(h *fasthttp.RequestHeader) bool {
+	encoding := h.Peek(fasthttp.HeaderContentEncoding)
+	const chunked = -1
+	hasBody := h.ContentLength() > 0 || h.ContentLength() == chunked
+	return hasBody && len(encoding) > 0 && !strings.EqualFold(string(encoding), "identity")
+}
+
 // refuse answers a request that could not be read, and gives up its connection.
 func (x *exchange) refuse(err error) {
 	if body := x.http.Request.BodyStream(); body != nil && errors.Is(err, fasthttp.ErrBodyTooLarge) {
 		discard(x.http.Conn(), body)
 	}
 	x.http.SetConnectionClose()
+	if errors.Is(err, errEncodedBody) {
+		x.http.Response.Header.Set(fasthttp.HeaderAcceptEncoding, "identity") // RFC 9110, section 15.5.16
+	}
 	x.finish(nil, unreadable(err, &x.route.gen.policy.Server))
 }
 
@@ -64,7 +82,7 @@ func unreadable(err error, s *policy.Server) error {
 	var small *fasthttp.ErrSmallBuffer
 	var network net.Error
 	switch {
-	case errors.Is(err, ErrClientGone):
+	case errors.Is(err, ErrClientGone), err == errEncodedBody, err == errLongURL: //nolint:errorlint // answers as they are
 		return err
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		return &Error{
@@ -108,6 +126,7 @@ type upload struct {
 	size   int64 // -1 is not known
 	limit  int64
 	pause  time.Duration // the longest time without a byte
+	rate   int64         // least bytes a second, on average; 0 is any
 	begun  bool
 	latest atomic.Int64  // when the handler took the latest piece, in Unix nanoseconds
 	closed atomic.Bool   // the handler takes no more
@@ -119,7 +138,7 @@ func newUpload(x *exchange, size, limit int64) *upload {
 	r, w := io.Pipe()
 	return &upload{
 		reader: r, writer: w, body: x.http.Request.BodyStream(), conn: x.http.Conn(), size: size, limit: limit,
-		pause: x.route.gen.policy.Server.ReadTimeout.D(), done: make(chan struct{}),
+		pause: x.route.gen.policy.Server.ReadTimeout.D(), rate: int64(x.route.gen.policy.Server.MinRate), done: make(chan struct{}),
 	}
 }
 
@@ -143,14 +162,21 @@ func (u *upload) begin(failed func(error)) {
 // copy hands on what arrives until the body ends, which makes it whole, or nobody takes more of it.
 func (u *upload) copy() error {
 	buffer := make([]byte, 32<<10)
+	waited := time.Duration(0) // for the client, who does not pay for a handler that takes its time
 	for all := int64(0); ; {
-		if err := u.conn.SetReadDeadline(time.Now().Add(u.pause)); err != nil {
+		began := time.Now()
+		longest := u.pause
+		if u.rate > 0 {
+			longest = min(longest, u.pause+time.Duration(float64(all)/float64(u.rate)*float64(time.Second))-waited)
+		}
+		if err := u.conn.SetReadDeadline(began.Add(longest)); err != nil {
 			return fmt.Errorf("%w: %w", ErrClientGone, err)
 		}
 		if u.closed.Load() {
 			return nil
 		}
 		n, err := u.body.Read(buffer)
+		waited += time.Since(began)
 		if all += int64(n); all > u.limit {
 			return fasthttp.ErrBodyTooLarge
 		}

@@ -146,6 +146,9 @@ func (x *exchange) cached() (*Response, error) {
 	if hit, ok := x.app().responses.Hit(key, &c.rule, &conditions); ok {
 		return x.stored(&hit), nil
 	}
+	if err := x.work(); err != nil {
+		return nil, err
+	}
 	return x.shared(c, key, c.request(x.path, x.query, x.params, fields), conditions)
 }
 

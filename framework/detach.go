@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/innatural/chatbot/framework/limit"
 )
 
 // call is one run of a handler, on its own goroutine, on its own copy of the request. The goroutine that serves the
@@ -25,6 +27,8 @@ type call struct {
 	result   result        // set before answered
 	answered chan struct{} // takes one
 	state    atomic.Int32
+	pass     limit.Pass  // among the handlers that run
+	left     atomic.Bool // the pass was given back
 }
 
 // Deadline implements context.Context.
@@ -49,13 +53,18 @@ type result struct {
 	err      error
 }
 
-// start runs the route's handler. It refuses when too many abandoned handlers still run.
+// start runs the route's handler, once there is a place for it. It refuses when too many abandoned handlers still run, and when the
+// server is overloaded.
 func (a *App) start(ctx context.Context, rt *route, req Request) (*call, error) {
 	if a.abandoned.Load() >= int64(rt.gen.policy.Server.MaxAbandoned) {
-		a.rejected.With(rejectedAbandoned).Inc()
+		rt.refused(rejectedAbandoned)
 		return nil, errBusy
 	}
-	c := &call{app: a, route: rt, req: req, upload: req.upload, answered: make(chan struct{}, 1)}
+	pass, err := a.enter(ctx, rt)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{app: a, route: rt, req: req, upload: req.upload, answered: make(chan struct{}, 1), pass: pass}
 	c.Context, c.cancel = context.WithCancelCause(ctx)
 	if !rt.info.Stream && !rt.info.Gateway {
 		c.deadline = time.Now().Add(rt.policy.Timeout.D())
@@ -100,6 +109,9 @@ func (c *call) run() {
 }
 
 func (c *call) answer(r result) {
+	if r.stream == nil || r.response.Upgrade != nil {
+		c.leave(r.err == nil)
+	}
 	c.result = r
 	c.answered <- struct{}{}
 }
@@ -147,6 +159,7 @@ func (c *call) finish() {
 	if !c.state.CompareAndSwap(running, finished) {
 		c.app.abandoned.Add(-1)
 	}
+	c.leave(false)
 	c.cancel(context.Canceled)
 }
 
@@ -155,7 +168,15 @@ func (c *call) abandon(cause error) {
 	if c.state.CompareAndSwap(running, abandoned) {
 		c.app.abandoned.Add(1)
 	}
+	c.leave(errors.Is(cause, ErrTimeout))
 	c.cancel(cause)
+}
+
+// leave gives the call's place among the handlers that run to another one.
+func (c *call) leave(tells bool) {
+	if c.left.CompareAndSwap(false, true) {
+		c.pass.Leave(tells)
+	}
 }
 
 // watchDelay is how long a handler may take before its client is watched: an answer that is faster than a person can
@@ -187,7 +208,8 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 				return r, nil, stop, c.outcome(r.err)
 			}
 			answered, pieces, ended = nil, r.stream.pieces, r.stream.ended
-		case first = <-pieces:
+		case first = <-pieces: // what a stream does from now on is wait
+			c.leave(true)
 			c.upload.finish(c.route.policy.Stream.Idle.D())
 			if conn != nil {
 				stop = watch(conn, func() { c.cancel(ErrClientGone) })

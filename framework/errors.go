@@ -65,6 +65,11 @@ var (
 		Status: http.StatusServiceUnavailable, Code: "overloaded", Message: "the server is busy, try again soon",
 		RetryAfter: time.Second,
 	}
+	errEncodedBody = &Error{
+		Status: http.StatusUnsupportedMediaType, Code: "unsupported_encoding", Message: "send the body as it is, without Content-Encoding",
+	}
+	errLongURL = &Error{Status: http.StatusRequestURITooLong, Code: "url_too_long", Message: "path and query are too long"}
+
 	errOnlyIfCached = &Error{
 		Status: http.StatusGatewayTimeout, Code: "not_cached", Message: "the request takes stored answers only, and there is none",
 	}

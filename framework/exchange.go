@@ -42,6 +42,8 @@ type exchange struct {
 	looked          bool           // in the shared layer, for the answer of a cached route, and found nothing
 	releaseInFlight func()
 	result          httpcache.Result // of a cached route; without a status there is none
+	addr            netip.Addr       // of the client, once somebody needs it
+	delayed         time.Duration    // to slow the client down
 	stream          *streamBody
 	stopWatch       func()
 	unread          bool // something of the request is left on the connection
@@ -78,11 +80,6 @@ func (x *exchange) context() context.Context {
 	return x.ctx
 }
 
-func (x *exchange) client() netip.Addr {
-	addr, _ := netip.AddrFromSlice(x.http.RemoteIP())
-	return addr.Unmap()
-}
-
 // snapshot copies the request, so that nothing of it is shared with the server's buffers.
 func (x *exchange) snapshot() Request {
 	h := &x.http.Request.Header
@@ -98,7 +95,7 @@ func (x *exchange) snapshot() Request {
 	c := copier{buf: make([]byte, 0, size)}
 	r := Request{
 		method: x.method, path: x.path, query: x.query, params: x.params, target: x.target, host: x.host, secure: x.http.IsTLS(),
-		headers: make([]field, 0, n), id: x.about.ID, client: x.client(), body: x.body, upload: x.upload,
+		headers: make([]field, 0, n), id: x.about.ID, client: x.client(), peer: x.peer(), body: x.body, upload: x.upload,
 	}
 	for name, value := range lines {
 		r.headers = append(r.headers, field{c.copy(name), c.copy(value)})

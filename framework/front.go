@@ -1,6 +1,7 @@
 package framework
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -19,33 +20,13 @@ import (
 // when they are requests that the cache's layers can answer, writes those answers and reads on. The server's parser, Fiber and the
 // pipeline see only what is left. What the front cannot read at a glance is left, so nothing depends on it but the cost.
 
-// frontListener puts the front before the connections of a listener.
-type frontListener struct {
-	net.Listener
-	app *App
-}
-
-// Accept implements net.Listener.
-func (l frontListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the server looks at what it is
-	}
-	f := &frontConn{Conn: conn, app: l.app, between: true}
-	if addr, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		f.client = addr.AddrPort().Addr().Unmap()
-	}
-	if t, ok := conn.(*tls.Conn); ok {
-		return &frontTLSConn{frontConn: f, tls: t}, nil
-	}
-	return f, nil
-}
-
 // frontConn is a connection with the front before it. Like any connection that is served, one goroutine reads it at a time.
 type frontConn struct {
 	net.Conn
 	app     *App
-	client  netip.Addr
+	peer    netip.Addr
+	counted *counted  // among the open connections
+	line    int       // bytes of a request line that has not ended yet; -1 when it has
 	between bool      // the next byte that arrives is the first of a request
 	served  bool      // the front has answered here
 	armed   time.Time // when the front last set deadlines; zero after the server did
@@ -99,6 +80,7 @@ func (c *frontConn) Close() error {
 	if c.away {
 		return nil
 	}
+	c.counted.end()
 	return c.Conn.Close() //nolint:wrapcheck // the server looks at what it is
 }
 
@@ -145,6 +127,7 @@ func (c *frontConn) Read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)
 		if !c.between || n == 0 || err != nil {
+			c.lengthen(p[:n])
 			if c.between && c.served && errors.Is(err, os.ErrDeadlineExceeded) {
 				err = io.EOF // a connection that is not used any more, and not a request that does not come
 			}
@@ -157,10 +140,23 @@ func (c *frontConn) Read(p []byte) (int, error) {
 		if left == 0 {
 			continue
 		}
+		c.line = 0
+		c.lengthen(p[:left])
 		if c.served { // the server takes this for the first request, whose deadline it has set long ago
 			err = c.SetReadDeadline(time.Now().Add(c.app.server.ReadTimeout))
 		}
 		return left, err //nolint:wrapcheck // as above
+	}
+}
+
+// lengthen measures the request line, as long as it has not ended.
+func (c *frontConn) lengthen(p []byte) {
+	switch {
+	case c.line < 0:
+	case bytes.IndexByte(p, '\n') >= 0:
+		c.line = -1
+	default:
+		c.line += len(p)
 	}
 }
 
@@ -181,12 +177,13 @@ func (c *frontConn) answer(p []byte) (left int, err error) {
 		if !ok {
 			break
 		}
-		body, ok := g.hit(a, c.client, start)
+		client := a.request.client(g, c.peer)
+		body, ok := g.hit(a, client, start)
 		if !ok && a.missed != nil {
 			if err := c.flush(a, start); err != nil { // it does not wait for another layer
 				return 0, err
 			}
-			body, c.handed, ok = g.hitShared(a, c.client, start)
+			body, c.handed, ok = g.hitShared(a, client, start)
 		}
 		if !ok {
 			break

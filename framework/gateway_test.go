@@ -24,6 +24,7 @@ version = 1
 [server]
 body_limit = "8MiB"
 read_timeout = "500ms"
+min_rate = "0B"
 drain = "3s"
 [[routes]]
 method = "*"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,7 +31,8 @@ type generation struct {
 	encoder  *encoding.Encoder // of routes that compress; nil when nothing is compressed
 	best     *encoding.Encoder // of their stored answers that are asked for again; nil when they stay as they are
 	metrics  []*telemetry.RouteMetrics
-	fallback *route       // for requests that no route matches
+	fallback *route // for requests that no route matches
+	proxies  []netip.Prefix
 	redis    *cache.Redis // behind the memory layer; nil without
 
 	ctx    context.Context // of its requests and background work
@@ -61,6 +63,7 @@ func (a *App) build(p *policy.Policy) (*generation, error) {
 	}
 	g := &generation{
 		app: a, policy: p, log: log, logSinks: sinks,
+		proxies:  trusted(&p.Server),
 		built:    map[string]Handlers{},
 		failed:   map[string]error{},
 		services: map[reflect.Type]any{},

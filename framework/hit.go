@@ -58,7 +58,7 @@ type handed struct {
 func (g *generation) hitShared(a *answering, client netip.Addr, start time.Time) (body []byte, h handed, ok bool) {
 	rt := a.missed
 	if rt.limiter != nil {
-		if h.limit = rt.limiter.Allow(client); !h.limit.OK {
+		if h.limit = rt.allow(g.ctx, client); !h.limit.OK {
 			return nil, h, false
 		}
 	}

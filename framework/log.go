@@ -13,10 +13,11 @@ import (
 // log leaves the lines of a request: what went wrong, that it was slow, and that it was.
 func (x *exchange) log(bytes int, err error) {
 	rt, elapsed := x.route, time.Since(x.start)
-	slow := x.stream == nil && elapsed > rt.policy.Slow.D()
-	always := rt.gen.policy.Log.Access.Enabled && (x.status >= 400 || slow)
+	slow := x.stream == nil && elapsed-x.delayed > rt.policy.Slow.D()
+	// Who is refused because there is too much to do leaves no more lines than who is answered.
+	always := rt.gen.policy.Log.Access.Enabled && (x.status >= 400 && !isShed(err) || slow)
 	sampled := always || rt.gen.samples(x.about.ID, x.start)
-	if sampled || slow || err != nil {
+	if sampled || slow || err != nil && !isShed(err) {
 		x.lines(bytes, err, elapsed, slow, sampled)
 	}
 }
@@ -54,7 +55,7 @@ func (b *lineBudget) take(now time.Time, most int64) (ok bool, before int64) {
 func (x *exchange) lines(bytes int, err error, elapsed time.Duration, slow, sampled bool) {
 	rt, g, status := x.route, x.route.gen, x.status
 	ctx, method, path := x.context(), x.method, x.path
-	if status >= http.StatusInternalServerError && err != nil {
+	if status >= http.StatusInternalServerError && err != nil && !isShed(err) {
 		var e *Error
 		level := slog.LevelError
 		if errors.As(err, &e) && e.Status != http.StatusInternalServerError && e.Err == nil {
@@ -83,6 +84,12 @@ func (x *exchange) lines(bytes int, err error, elapsed time.Duration, slow, samp
 		attrs = append(attrs, slog.String("code", codeOf(err)))
 	}
 	g.log.LogAttrs(ctx, slog.LevelInfo, "Request", attrs...)
+}
+
+// isShed says whether a request was refused for its client's limit, or for overload.
+func isShed(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e == errBusy || e.Code == "rate_limited")
 }
 
 // codeOf returns the code of a request that failed, as clients get it but for those that have left.

@@ -53,7 +53,7 @@ func (x *exchange) admit() (*Response, error) {
 		return nil, nil
 	}
 	x.http.SetConnectionClose()
-	x.app().rejected.With(rejectedStopping).Inc()
+	x.route.refused(rejectedStopping)
 	return x.deny(errStopping)
 }
 
@@ -65,7 +65,7 @@ func (x *exchange) audience() (*Response, error) {
 	token := x.route.gen.policy.Server.AdminToken.Reveal()
 	given, isBearer := strings.CutPrefix(string(x.http.Request.Header.Peek(fasthttp.HeaderAuthorization)), "Bearer ")
 	switch {
-	case token == "" && isLoopback(x.http):
+	case token == "" && x.isLocal():
 		return nil, nil
 	case token == "":
 		return x.deny(&Error{
@@ -99,33 +99,30 @@ func (x *exchange) deny(e *Error) (*Response, error) {
 	return nil, e
 }
 
-// limits refuses what one client, or all together, ask for beyond the route's limits.
+// limits refuses what one client asks for beyond the route's limit.
 func (x *exchange) limits() (*Response, error) {
 	rt := x.route
-	if rt.limiter != nil {
-		if x.limit.Limit == 0 { // else the front has asked
-			x.limit = rt.limiter.Allow(x.client())
-		}
-		if !x.limit.OK {
-			x.app().rejected.With(rejectedRate).Inc()
-			return x.deny(&Error{
-				Status: http.StatusTooManyRequests, Code: "rate_limited", Message: "too many requests, try again later",
-				RetryAfter: x.limit.RetryAfter,
-			})
-		}
+	if rt.limiter == nil {
+		return nil, nil
 	}
-	if rt.inFlight != nil {
-		if !rt.inFlight.Acquire() {
-			x.app().rejected.With(rejectedInFlight).Inc()
-			return x.deny(errBusy)
-		}
-		x.releaseInFlight = rt.inFlight.Release
+	if x.limit.Limit == 0 { // else the front has asked
+		x.limit = rt.allow(x.context(), x.client())
 	}
-	return nil, nil
+	if x.limit.OK {
+		return nil, nil
+	}
+	rt.refused(rejectedRate)
+	return x.deny(&Error{
+		Status: http.StatusTooManyRequests, Code: "rate_limited", Message: "too many requests, try again later",
+		RetryAfter: x.limit.RetryAfter,
+	})
 }
 
 // handle runs the handler with the whole request, and waits for it.
 func (x *exchange) handle() (*Response, error) {
+	if err := x.work(); err != nil {
+		return nil, err
+	}
 	c, err := x.app().start(x.context(), x.route, x.snapshot())
 	if err != nil {
 		return nil, err

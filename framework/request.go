@@ -31,6 +31,7 @@ type Request struct {
 	secure  bool
 	id      string
 	client  netip.Addr
+	peer    netip.Addr
 	view    *view // nil reads everything
 }
 
@@ -76,8 +77,12 @@ func (r *Request) Path() string {
 // ID returns the request's id; on a cached route, whose answer serves many requests, it is empty.
 func (r *Request) ID() string { return r.id }
 
-// Client returns the address of the client; on a cached route it is the zero Addr.
+// Client returns the address of the client, as trusted proxies tell it; on a cached route it is the zero Addr.
 func (r *Request) Client() netip.Addr { return r.client }
+
+// Peer returns the address at the other end of the connection: the client's, or that of the proxy which is nearest. On a cached route
+// it is the zero Addr.
+func (r *Request) Peer() netip.Addr { return r.peer }
 
 // Param returns a path parameter, percent-decoded; "*" names the rest that a final * matched.
 func (r *Request) Param(name string) string {

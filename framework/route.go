@@ -34,7 +34,10 @@ type route struct {
 	cacheControl string // for 200 answers; "" leaves it to the handler
 	cors         cors
 	limiter      *limit.Limiter
+	shared       *limit.Shared // counts for all instances, what limiter counts for this one; nil does not
 	inFlight     *limit.InFlight
+	priority     limit.Priority
+	usual        *limit.Usual      // time of the handler
 	encoder      *encoding.Encoder // nil compresses nothing
 	best         *encoding.Encoder // nil compresses nothing once more
 	cache        *routeCache       // nil is never cached, or in standard mode
@@ -74,7 +77,7 @@ func (g *generation) buildRoutes() error {
 		}
 	}
 	g.fallback = &route{
-		gen: g, policy: policy.Route{Path: telemetry.Unmatched, Slow: g.policy.Defaults.Slow},
+		gen: g, policy: policy.Route{Path: telemetry.Unmatched, Slow: g.policy.Defaults.Slow}, priority: limit.Normal,
 		metrics: g.routeMetrics(telemetry.Unmatched),
 	}
 	return errors.Join(errs...)
@@ -95,8 +98,12 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 	if p.CacheControl != "" {
 		rt.cacheControl = cacheControl(g.policy.Presets.CacheControl[p.CacheControl].D(), p.Audience)
 	}
+	rt.priority = limit.Priority(slices.Index(limit.Priorities[:], p.Priority))
+	if rt.usual, err = outliving(g, fmt.Sprintf("usual\x00%s %s %s", p.Method, p.Path, p.Handler), func() *limit.Usual { return &limit.Usual{} }); err != nil {
+		return nil, err
+	}
 	if p.Limits.Requests > 0 && !info.Always {
-		if rt.limiter, err = g.limiter(p); err != nil {
+		if err := g.limiters(rt); err != nil {
 			return nil, err
 		}
 	}
@@ -127,16 +134,24 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 	return rt, nil
 }
 
-// limiter returns the limiter of a route. It outlives reloads, so that one does not give every client a new allowance.
-func (g *generation) limiter(p policy.Route) (*limit.Limiter, error) {
-	key := fmt.Sprintf("limit\x00%s %s %d %s", p.Method, p.Path, p.Limits.Requests, p.Limits.Window)
-	l, err := g.app.shared.acquire(key, g, func() (any, error) {
-		return limit.New(p.Limits.Requests, p.Limits.Window.D()), nil
-	})
+// limiters gives a route its limiters. They outlive reloads, so that one does not give every client a new allowance.
+func (g *generation) limiters(rt *route) (err error) {
+	p := rt.policy
+	rule := fmt.Sprintf("%s %s %d %s", p.Method, p.Path, p.Limits.Requests, p.Limits.Window)
+	rt.limiter, err = outliving(g, "limit\x00"+rule, func() *limit.Limiter { return limit.New(p.Limits.Requests, p.Limits.Window.D()) })
+	if err == nil && p.Limits.Shared && g.redis != nil {
+		rt.shared = limit.NewShared(rt.limiter, g.redis, p.Method+" "+p.Path)
+	}
+	return err
+}
+
+// outliving returns a value of a route that outlives reloads, under a key that only values of its type have.
+func outliving[T any](g *generation, key string, open func() *T) (*T, error) {
+	value, err := g.app.shared.acquire(key, g, func() (any, error) { return open(), nil })
 	if err != nil {
 		return nil, err
 	}
-	return l.(*limit.Limiter), nil //nolint:forcetypeassert // nothing else has such a key
+	return value.(*T), nil //nolint:forcetypeassert // nothing else has such a key
 }
 
 // answered counts what the cache did.

@@ -50,6 +50,7 @@ func TestTimeoutOfHandlersThatIgnoreTheirContext(t *testing.T) {
 	var cancelled atomic.Int64
 	s := frameworktest.Start(t, `
 version = 1
+server.overload.in_flight = 0 # all at once
 [log]
 level = "error"
 [log.access]

@@ -2,6 +2,7 @@ package framework
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -65,6 +66,10 @@ func (l serverLog) Printf(format string, args ...any) {
 
 // malformed answers what fasthttp could not read as a request.
 func (a *App) malformed(ctx *fasthttp.RequestCtx, err error) {
+	var small *fasthttp.ErrSmallBuffer
+	if f := frontOf(ctx.Conn()); f != nil && f.line > 0 && errors.As(err, &small) {
+		err = errLongURL // not even its line fits
+	}
 	newExchange(ctx, a.current.Load()).refuse(err)
 }
 
@@ -86,12 +91,6 @@ func withTLS(l net.Listener, t policy.TLS) (net.Listener, error) {
 	return tls.NewListener(l, &tls.Config{
 		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 	}), nil
-}
-
-// isLoopback says whether the client is on this machine.
-func isLoopback(ctx *fasthttp.RequestCtx) bool {
-	ip := ctx.RemoteIP()
-	return ip.IsLoopback()
 }
 
 // errorForm is how an error is written: by the path, as contract and clients want it.

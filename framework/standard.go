@@ -53,6 +53,9 @@ func (x *exchange) standard() (*Response, error) {
 	if hit, ok := x.app().standard.Hit(&req); ok {
 		return x.delivered(&httpcache.Delivery{Result: hit}), nil
 	}
+	if err := x.work(); err != nil {
+		return nil, err
+	}
 	snapshot := x.snapshot()
 	req.Values = snapshot.values
 	ctx, cancel := context.WithTimeoutCause(x.context(), x.route.policy.Timeout.D()-time.Since(x.start), ErrTimeout)

@@ -69,7 +69,7 @@ func again(conn net.Conn) net.Conn {
 }
 
 func (c *frontConn) again() *frontConn {
-	return &frontConn{Conn: c.Conn, app: c.app, client: c.client, between: true, served: true, back: true}
+	return &frontConn{Conn: c.Conn, app: c.app, peer: c.peer, counted: c.counted, between: true, served: true, back: true}
 }
 
 // chunks writes pieces as chunks (RFC 9112, section 7.1), the first together with the head of the answer, each in one call.

@@ -1,4 +1,5 @@
-// Package limit bounds what is asked of a service: requests of one client over time, and requests of all clients at once.
+// Package limit bounds what is asked of a service: requests of one client over time, by one instance or by all together, what
+// handlers take on at once, and connections.
 package limit
 
 import (
@@ -33,6 +34,7 @@ const MaxClients = shards * maxSlots
 type Limiter struct {
 	requests int
 	interval int64 // nanoseconds between requests at the even rate
+	burst    int64 // that all requests of a window take at the even rate
 	policy   string
 	start    time.Time
 	seed     maphash.Seed
@@ -52,9 +54,11 @@ type slot struct {
 
 // New returns a Limiter of a number of requests, at least 1, in each window of at least that many nanoseconds.
 func New(requests int, window time.Duration) *Limiter {
+	interval := max(1, int64(window)/int64(requests))
 	return &Limiter{
 		requests: requests,
-		interval: max(1, int64(window)/int64(requests)),
+		interval: interval,
+		burst:    interval * int64(requests),
 		policy:   `"default";q=` + strconv.Itoa(requests) + ";w=" + seconds(window),
 		start:    time.Now(),
 		seed:     maphash.MakeSeed(),
@@ -69,7 +73,17 @@ type Decision struct {
 	Next       time.Duration // until it may make one more than Remaining
 	Reset      time.Duration // until it may make Limit again
 	RetryAfter time.Duration // until it may make one, when this one was refused
+	used       float64       // share of Limit, 0 to 1
 	policy     string
+}
+
+// Delay returns how long an admitted request should wait so that its client slows down before it is refused: not at all up to a share
+// of the quota, and from there ever longer, up to longest for the last one.
+func (d Decision) Delay(from float64, longest time.Duration) time.Duration {
+	if d.used <= from || longest == 0 {
+		return 0
+	}
+	return time.Duration(float64(longest) * (d.used - from) / (1 - from))
 }
 
 // Allow decides on a request of a client, and counts it when it admits it. It does not allocate, save while the table of
@@ -83,22 +97,52 @@ func (l *Limiter) AllowName(client string) Decision {
 
 func (l *Limiter) allow(hash uint64) Decision {
 	s := &l.shards[hash%shards]
-	burst := l.interval * int64(l.requests)
 	s.mu.Lock()
-	now := int64(time.Since(l.start))
+	now := l.now()
 	slot := s.find(hash, now)
 	due := max(slot.due, now)
-	ok := due+l.interval-now <= burst
+	ok := due+l.interval-now <= l.burst
 	if ok {
 		due += l.interval
 		slot.client, slot.due = hash, due
 	}
 	s.mu.Unlock()
+	return l.decision(ok, due-now)
+}
 
-	d := Decision{OK: ok, Limit: l.requests, Reset: time.Duration(due - now), policy: l.policy}
-	free := burst - (due - now)
-	d.Remaining = int(free / l.interval)
-	d.Next = time.Duration(l.interval - free%l.interval)
+// peek decides as allow does, and counts nothing.
+func (l *Limiter) peek(hash uint64) Decision {
+	s := &l.shards[hash%shards]
+	s.mu.Lock()
+	now := l.now()
+	due := max(s.find(hash, now).due, now)
+	s.mu.Unlock()
+	return l.decision(due+l.interval-now <= l.burst, due-now)
+}
+
+// learn takes over when somebody else knows a client's next request to be due, unless it is due later here.
+func (l *Limiter) learn(hash uint64, due int64) {
+	s := &l.shards[hash%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slot := s.find(hash, l.now()); due > slot.due {
+		slot.client, slot.due = hash, due
+	}
+}
+
+// now is the time in nanoseconds since the start.
+func (l *Limiter) now() int64 { return int64(time.Since(l.start)) }
+
+// decision describes a client whose quota is whole again in so many nanoseconds.
+func (l *Limiter) decision(ok bool, whole int64) Decision {
+	free := max(0, l.burst-whole)
+	if !ok {
+		free = min(free, l.interval-1)
+	}
+	d := Decision{
+		OK: ok, Limit: l.requests, Remaining: int(free / l.interval), Next: time.Duration(l.interval - free%l.interval),
+		Reset: time.Duration(whole), used: float64(whole) / float64(l.burst), policy: l.policy,
+	}
 	if !ok {
 		d.RetryAfter = d.Next
 	}
@@ -156,11 +200,17 @@ func (s *shard) grow(now int64) {
 
 // hash returns the client as a number other than 0 that an attacker cannot choose.
 func (l *Limiter) hash(client netip.Addr) uint64 {
+	address := subscriber(client)
+	return max(1, maphash.Bytes(l.seed, address[:]))
+}
+
+// subscriber returns the address of whoever an address belongs to.
+func subscriber(client netip.Addr) [16]byte {
 	address := client.As16()
 	if client.Is6() && !client.Is4In6() {
 		clear(address[8:])
 	}
-	return max(1, maphash.Bytes(l.seed, address[:]))
+	return address
 }
 
 // fieldNames are RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11), and the three fields of that draft's sixth

@@ -172,9 +172,21 @@ func (c *routeChecker) checkRoute() {
 		c.problem("cache_control", kindUnknownPreset, "no preset named "+c.show(r.CacheControl, c.path+".cache_control"),
 			suggest(r.CacheControl, names, "the presets are"))
 	}
+	c.checkLimits()
 	c.checkHeaders()
 	c.checkCORS()
 	c.checkCache()
+}
+
+func (c *routeChecker) checkLimits() {
+	l := c.route.Limits
+	c.checkOrder(c.path+".limits.delay_max", l.Delay, "the route's timeout", c.route.Timeout, kindDelayTooLong,
+		"a delayed request times out")
+	for _, key := range []string{"shared", "delay_from", "delay_max"} {
+		if c.has("limits."+key) && l.Requests == 0 {
+			c.problem("limits."+key, kindNoLimit, "there is no limit of requests for it", "add limits.requests, or drop it")
+		}
+	}
 }
 
 // serverHeaders are headers that a policy cannot set, and why.

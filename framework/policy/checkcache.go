@@ -100,6 +100,9 @@ func (c *routeChecker) complete(h Handler) {
 	if (h.Stream || h.Gateway || r.Cache.Standard()) && !c.has("compress") {
 		r.Compress = false
 	}
+	if (h.Always || r.Audience == "admin") && !c.has("priority") {
+		r.Priority = "critical"
+	}
 	if r.Cache.Standard() {
 		r.Cache.TTL = 0
 	}

@@ -232,6 +232,11 @@ func (l *loader) format(key *Key, text, path string) bool {
 			l.problem(path, kindBadValue, l.show(text, path)+" is not an address", `write host:port, such as "127.0.0.1:5000" or ":5000"`)
 			return false
 		}
+	case "network":
+		if _, err := ParseNetwork(text); err != nil {
+			l.problem(path, kindBadValue, l.show(text, path)+" is neither an address nor a network", `write it like "10.0.0.0/8" or "192.0.2.7"`)
+			return false
+		}
 	case "method":
 		if !slices.Contains(methods, text) {
 			l.problem(path, kindNotOneOf, l.show(text, path)+" is not one of "+strings.Join(methods, ", "),

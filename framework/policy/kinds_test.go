@@ -32,6 +32,8 @@ var problemKinds = []string{
 	kindTimeoutTooLong,
 	kindSlowTooLong,
 	kindIdleTooLong,
+	kindDelayTooLong,
+	kindNoLimit,
 	kindCORSCredentials,
 	kindSinkPath,
 	kindRedisAddress,

@@ -24,17 +24,31 @@ type Policy struct {
 
 // Server is the listener and the limits of every request.
 type Server struct {
-	Listen       string   `toml:"listen" doc:"Address to listen on, host:port; changing it needs a restart." check:"nonempty,address"`
-	TLS          TLS      `toml:"tls" doc:"Certificate and key; without them the server speaks plain HTTP."`
-	BodyLimit    Size     `toml:"body_limit" doc:"Largest request body; a larger one is answered 413." check:"min=1KiB,max=1GiB"`
-	HeaderLimit  Size     `toml:"header_limit" doc:"Largest request line and headers together; larger ones are answered 431." check:"min=1KiB,max=1MiB"`
-	ReadTimeout  Duration `toml:"read_timeout" doc:"Longest time to receive one whole request." check:"min=100ms,max=1h"`
-	WriteTimeout Duration `toml:"write_timeout" doc:"Longest time that one write to a client may block." check:"min=100ms,max=1h"`
-	IdleTimeout  Duration `toml:"idle_timeout" doc:"How long an idle keep-alive connection stays open." check:"min=100ms,max=1h"`
-	MaxTimeout   Duration `toml:"max_timeout" doc:"The longest timeout that a route may have." check:"min=1ms,max=1h"`
-	Drain        Duration `toml:"drain" doc:"How long a stop waits for requests and streams under way; a reload waits for as long as their routes allow." check:"min=0s,max=1h"`
-	MaxAbandoned int      `toml:"max_abandoned" doc:"How many handlers may still run after their request timed out; beyond it new requests are answered 503." check:"min=1,max=1000000"`
-	AdminToken   Secret   `toml:"admin_token" doc:"Bearer token of routes whose audience is admin; without it they answer only on loopback, and so to a reverse proxy on this machine."`
+	Listen         string   `toml:"listen" doc:"Address to listen on, host:port; changing it needs a restart." check:"nonempty,address"`
+	TLS            TLS      `toml:"tls" doc:"Certificate and key; without them the server speaks plain HTTP."`
+	BodyLimit      Size     `toml:"body_limit" doc:"Largest request body; a larger one is answered 413." check:"min=1KiB,max=1GiB"`
+	HeaderLimit    Size     `toml:"header_limit" doc:"Largest request line and headers together; larger ones are answered 431." check:"min=1KiB,max=1MiB"`
+	URLLimit       Size     `toml:"url_limit" doc:"Longest path and query; longer ones are answered 414." check:"min=64B,max=1MiB"`
+	ReadTimeout    Duration `toml:"read_timeout" doc:"Longest time to receive one whole request; of a body that a gateway passes on piece by piece, longest pause." check:"min=100ms,max=1h"`
+	MinRate        Size     `toml:"min_rate" doc:"Least bytes a second, on average, of a body that a gateway passes on piece by piece; a slower one is answered 408. 0B is no limit." check:"min=0B,max=1GiB"`
+	WriteTimeout   Duration `toml:"write_timeout" doc:"Longest time that one write to a client may block." check:"min=100ms,max=1h"`
+	IdleTimeout    Duration `toml:"idle_timeout" doc:"How long an idle keep-alive connection stays open." check:"min=100ms,max=1h"`
+	MaxTimeout     Duration `toml:"max_timeout" doc:"The longest timeout that a route may have." check:"min=1ms,max=1h"`
+	Drain          Duration `toml:"drain" doc:"How long a stop waits for requests and streams under way; a reload waits for as long as their routes allow." check:"min=0s,max=1h"`
+	Connections    int      `toml:"connections" doc:"Most open connections; beyond it new ones are closed. The process's limit of open files stands above it." check:"min=1,max=10000000"`
+	PerClient      int      `toml:"connections_per_client" doc:"Most open connections of one client's address (of an IPv6 client, its /64 network), those of trusted proxies not counted; beyond it new ones are closed. 0 is no limit." check:"min=0,max=10000000"`
+	Overload       Overload `toml:"overload" doc:"How many handlers run at once, and who waits and who is refused when that is not enough."`
+	TrustedProxies []string `toml:"trusted_proxies" doc:"Addresses and networks, such as 10.0.0.0/8, of the reverse proxies before this server, which are believed about who their clients are." check:"network"`
+	ClientHeader   string   `toml:"client_header" doc:"The header in which trusted proxies say who their clients are." check:"oneof=X-Forwarded-For|Forwarded"`
+	MaxAbandoned   int      `toml:"max_abandoned" doc:"How many handlers may still run after their request timed out; beyond it new requests are answered 503." check:"min=1,max=1000000"`
+	AdminToken     Secret   `toml:"admin_token" doc:"Bearer token of routes whose audience is admin; without it they answer only on loopback, and to nothing that a proxy has forwarded."`
+}
+
+// Overload bounds what handlers take on at once. Stored answers, health and metrics never wait for it.
+type Overload struct {
+	InFlight int      `toml:"in_flight" doc:"Most handlers that run at once; a lower limit is found from how long they take. 0 is no limit." check:"min=0,max=1000000"`
+	Queue    int      `toml:"queue" doc:"Most requests that wait for their handler; beyond it those of the lowest priority are answered 503." check:"min=0,max=1000000"`
+	Wait     Duration `toml:"wait" doc:"Longest time that a request waits for its handler, a twentieth of it while the queue does not empty; past it 503." check:"min=10ms,max=1m"`
 }
 
 // TLS names the certificate of the listener.
@@ -133,6 +147,7 @@ type Route struct {
 	Limits       Limits            `toml:"limits" doc:"What one client, and all together, may ask for."`
 	Headers      map[string]string `toml:"headers" doc:"Headers set on every answer of the route."`
 	CORS         CORS              `toml:"cors" doc:"Which web origins may read the answers; none by default."`
+	Priority     string            `toml:"priority" doc:"Who goes first when the server is overloaded, and who is refused last; critical never waits. Admin, health and metrics are critical where nothing is written." check:"oneof=critical|high|normal|low"`
 	Audience     string            `toml:"audience" doc:"Who an answer is meant for: public may be shared, user never is, admin needs the admin token." check:"oneof=public|user|admin"`
 	SLO          *SLO              `toml:"slo" doc:"What is promised of the route: exported, alerted on, and judged by load tests. A route without this table promises nothing."`
 }
@@ -163,7 +178,10 @@ type RouteCache struct {
 type Limits struct {
 	Requests int      `toml:"requests" doc:"Requests that one client may make in each window; 0 is no limit." check:"min=0,max=1000000000"`
 	Window   Duration `toml:"window" doc:"Length of the window." check:"min=1s,max=24h"`
-	InFlight int      `toml:"in_flight" doc:"Requests of the route under way at once, of all clients; beyond it 503. 0 is no limit." check:"min=0,max=1000000"`
+	Shared   bool     `toml:"shared" doc:"Whether requests are counted by all instances together, in cache.redis; while that does not answer each instance counts its own."`
+	From     float64  `toml:"delay_from" doc:"Share of requests, 0 to 1, after which a client's answers are delayed, ever longer up to delay_max." check:"min=0,max=1"`
+	Delay    Duration `toml:"delay_max" doc:"Longest delay, of the last request before 429; 0s delays nothing. Stored answers are not delayed." check:"min=0s,max=1m"`
+	InFlight int      `toml:"in_flight" doc:"Requests of the route under way at once, of all clients, stored answers not counted; beyond it 503. 0 is no limit." check:"min=0,max=1000000"`
 }
 
 // CORS says which web origins may read the answers (Fetch standard, section 3.2).
@@ -190,6 +208,11 @@ func Default() *Policy {
 			Listen:       "127.0.0.1:5000",
 			BodyLimit:    1 << 20,
 			HeaderLimit:  16 << 10,
+			URLLimit:     8 << 10,
+			MinRate:      240,
+			Connections:  16384,
+			Overload:     Overload{InFlight: 1000, Queue: 1000, Wait: Duration(500 * time.Millisecond)},
+			ClientHeader: "X-Forwarded-For",
 			ReadTimeout:  Duration(10 * time.Second),
 			WriteTimeout: Duration(30 * time.Second),
 			IdleTimeout:  Duration(75 * time.Second),
@@ -230,7 +253,8 @@ func defaultRoute(d Defaults) Route {
 		Slow:     d.Slow,
 		Compress: d.Compress,
 		Stream:   d.Stream,
-		Limits:   Limits{Window: Duration(time.Minute)},
+		Limits:   Limits{Window: Duration(time.Minute), From: 0.8},
+		Priority: "normal",
 		CORS:     CORS{MaxAge: Duration(10 * time.Minute)},
 		Audience: "public",
 	}

@@ -44,6 +44,8 @@ const (
 	kindTimeoutTooLong    = "timeout-too-long"     // longer than server.max_timeout
 	kindSlowTooLong       = "slow-too-long"        // the request times out before it is slow
 	kindIdleTooLong       = "idle-too-long"        // the stream ends before it is idle
+	kindDelayTooLong      = "delay-too-long"       // a delayed request times out
+	kindNoLimit           = "no-limit"             // about a limit of requests that the route has not
 	kindCORSCredentials   = "cors-credentials"     // credentials for any origin
 	kindSinkPath          = "sink-path"            // a file sink without a path, or a path without a file sink
 	kindRedisAddress      = "redis-address"        // Redis in two places, or Sentinels without addresses

@@ -66,6 +66,7 @@ func Schema(vocab Vocabulary) ([]byte, error) {
 var formatPatterns = map[string]string{
 	"address":     `:[0-9]+$`,
 	"keytemplate": `^[!-~]*$`,
+	"network":     `^[0-9a-fA-F.:]+(/[0-9]+)?$`,
 	"route":       `^/`,
 }
 

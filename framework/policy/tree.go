@@ -49,7 +49,7 @@ type Rules struct {
 	NonEmpty bool
 	Min, Max string // as written in the tag, in the form of the key's type; empty is no bound
 	OneOf    []string
-	Format   string // "address", "method", "route" or "keytemplate"; empty is any
+	Format   string // "address", "network", "method", "route" or "keytemplate"; empty is any
 
 	lower, upper float64 // Min and Max, where there are such
 }
@@ -213,7 +213,7 @@ func (k *Key) check(where, tag string) {
 			of.Rules.upper, err = of.bound(arg)
 		case "oneof":
 			of.Rules.OneOf = strings.Split(arg, "|")
-		case "address", "method", "route", "keytemplate":
+		case "address", "network", "method", "route", "keytemplate":
 			of.Rules.Format = name
 		default:
 			err = fmt.Errorf("no such rule")

@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -173,6 +175,18 @@ func (s Size) String() string {
 
 // MarshalText implements encoding.TextMarshaler.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// ParseNetwork reads a network such as "10.0.0.0/8", or an address, which is a network of one.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	if address, err := netip.ParseAddr(s); err == nil {
+		return address.Unmap().WithZone("").Prefix(address.Unmap().BitLen())
+	}
+	network, err := netip.ParsePrefix(s)
+	if err == nil && network.Addr().Is4In6() {
+		err = errors.New("write an IPv4 network without ::ffff:")
+	}
+	return network.Masked(), err
+}
 
 // Secret is a string that no log, error or explanation shows. Plugin options use it for keys and tokens.
 type Secret string

@@ -36,8 +36,32 @@ const (
 	HTTPOpenStreams     = "http_server_open_streams"
 	HTTPOpenStreamsHelp = "Streamed answers under way."
 
-	HTTPRejectedRequests     = "http_server_rejected_requests_total" // reason
+	HTTPRejectedRequests     = "http_server_rejected_requests_total" // reason, priority
 	HTTPRejectedRequestsHelp = "Requests refused before their handler ran."
+
+	HTTPRateDecisions     = "http_server_rate_decisions_total" // store
+	HTTPRateDecisionsHelp = "Requests to routes whose limit is shared, by where they were counted: redis, or memory where that was away or not needed."
+
+	HTTPDelayedRequests     = "http_server_delayed_requests_total"
+	HTTPDelayedRequestsHelp = "Requests that were delayed because their client was near its limit."
+
+	HTTPConcurrencyLimit     = "http_server_concurrency_limit"
+	HTTPConcurrencyLimitHelp = "How many handlers may run at once now; 0 is no limit."
+
+	HTTPRunningHandlers     = "http_server_running_handlers"
+	HTTPRunningHandlersHelp = "Handlers that run, those of streams until their first piece."
+
+	HTTPQueuedRequests     = "http_server_queued_requests"
+	HTTPQueuedRequestsHelp = "Requests that wait for their handler because as many run as may."
+
+	HTTPQueueWait     = "http_server_queue_wait_seconds"
+	HTTPQueueWaitHelp = "Time that requests waited for their handler, or until they were refused; of those that had to wait."
+
+	HTTPOpenConnections     = "http_server_open_connections"
+	HTTPOpenConnectionsHelp = "Open connections, idle ones included."
+
+	HTTPRefusedConnections     = "http_server_refused_connections_total" // reason
+	HTTPRefusedConnectionsHelp = "Connections closed at once because there were too many, of all clients or of one."
 
 	// Policy.
 
@@ -193,6 +217,7 @@ const (
 	LabelRoute     = "http_route"          // the template, never a path
 	LabelStatus    = "http_response_status_code"
 	LabelReason    = "reason"
+	LabelPriority  = "priority"
 	LabelResult    = "result"
 	LabelHash      = "hash"
 	LabelVersion   = "version"

@@ -38,8 +38,12 @@ func (p *proxy) requestHeader(req *framework.Request, u *upstream) (http.Header,
 			h.Del(name)
 		}
 	}
-	if client := req.Client(); client.IsValid() {
-		h.Set("X-Forwarded-For", strings.Join(append(h.Values("X-Forwarded-For"), client.String()), ", "))
+	from := req.Client()
+	if p.options.TrustForwarded {
+		from = req.Peer() // the client is named already
+	}
+	if from.IsValid() {
+		h.Set("X-Forwarded-For", strings.Join(append(h.Values("X-Forwarded-For"), from.String()), ", "))
 		setAbsent(h, "X-Forwarded-Host", req.Host())
 		setAbsent(h, "X-Forwarded-Proto", map[bool]string{false: "http", true: "https"}[req.Secure()])
 	}
