@@ -35,7 +35,7 @@ var problemKinds = []string{
 	kindCORSCredentials,
 	kindSinkPath,
 	kindRedisAddress,
-	kindTLSPair,
+	kindTLSPair, kindAdminListener,
 	kindBadHeader,
 	kindReservedHeader,
 }
