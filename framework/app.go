@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,35 +70,38 @@ type Config struct {
 // App is a policy and plugins, serving. It holds one current generation; a reload builds a whole new one and swaps it in.
 // All methods may be called concurrently.
 type App struct {
-	config      Config
-	metrics     *telemetry.Registry
-	memory      *cache.Memory
-	responses   *httpcache.Cache
-	dates       *dates
-	standard    *httpcache.Standard
-	shared      shared
-	started     time.Time
-	current     atomic.Pointer[generation]
-	reloading   sync.Mutex
-	retired     []*generation // those that drain; guarded by reloading
-	closers     sync.WaitGroup
-	closing     chan struct{} // closed by Close
-	closeOnce   sync.Once
-	draining    atomic.Bool
-	rejected    *telemetry.Counter
-	delayed     *telemetry.Counter
-	limited     *telemetry.Counter // by shared limits
-	closed      *telemetry.Counter
-	waited      *telemetry.Histogram
-	gate        *limit.Gate
-	active      atomic.Int64 // requests under way
-	streams     atomic.Int64 // streamed answers under way
-	abandoned   atomic.Int64 // handlers that outlive their requests
-	server      *fasthttp.Server
-	connections limit.Connections
-	descriptors int        // most connections that the process may open
-	returned    returned   // connections that are back from streams
-	lines       lineBudget // of the access log
+	config                        Config
+	metrics                       *telemetry.Registry
+	memory                        *cache.Memory
+	responses                     *httpcache.Cache
+	dates                         *dates
+	standard                      *httpcache.Standard
+	shared                        shared
+	started                       time.Time
+	current                       atomic.Pointer[generation]
+	reloading                     sync.Mutex
+	retired                       []*generation // those that drain; guarded by reloading
+	closers                       sync.WaitGroup
+	closing                       chan struct{} // closed by Close
+	closeOnce                     sync.Once
+	leaving                       atomic.Bool // stopping: not ready, and connections are not kept
+	refusing                      atomic.Bool // of new work
+	rejected                      *telemetry.Counter
+	delayed                       *telemetry.Counter
+	limited                       *telemetry.Counter // by shared limits
+	closed                        *telemetry.Counter
+	waited                        *telemetry.Histogram
+	gate                          *limit.Gate
+	active                        atomic.Int64 // requests under way
+	streams                       atomic.Int64 // streamed answers under way
+	abandoned                     atomic.Int64 // handlers that outlive their requests
+	server                        *fasthttp.Server
+	admin                         *fasthttp.Server // of the admins' own listener; nil without
+	certificate, adminCertificate *certificate     // of the two listeners; nil without TLS
+	connections                   limit.Connections
+	descriptors                   int        // most connections that the process may open
+	returned                      returned   // connections that are back from streams
+	lines                         lineBudget // of the access log
 }
 
 // cacheName is the name of the response cache in Cache-Status (RFC 9211).
@@ -134,7 +136,7 @@ func New(config Config) (*App, error) {
 		return nil, errors.Join(err, a.closeMemory())
 	}
 	a.use(g)
-	a.server = a.newServer(p)
+	a.server = a.newServer(p, a.front())
 	return a, nil
 }
 
@@ -173,11 +175,11 @@ type Status struct {
 
 // Status returns the state of the app.
 func (a *App) Status() Status {
-	return Status{Started: a.started, Version: a.config.Version, Draining: a.draining.Load()}
+	return Status{Started: a.started, Version: a.config.Version, Draining: a.leaving.Load()}
 }
 
-// Reload loads the policy again, builds a whole new generation and swaps it in; the old one drains behind. On an error,
-// which says why, nothing changes.
+// Reload loads the policy and the certificates again, builds a whole new generation and swaps it in; the old one drains behind. On
+// an error, which says why, nothing changes.
 func (a *App) Reload(ctx context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
@@ -207,7 +209,7 @@ func (a *App) use(g *generation) {
 }
 
 func (a *App) rebuild(ctx context.Context) (*generation, error) {
-	if a.draining.Load() {
+	if a.leaving.Load() {
 		return nil, ErrStopping
 	}
 	if err := ctx.Err(); err != nil {
@@ -217,7 +219,15 @@ func (a *App) rebuild(ctx context.Context) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.build(p)
+	g, err := a.build(p)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.renewCertificates(); err != nil {
+		g.close()
+		return nil, err
+	}
+	return g, nil
 }
 
 // restartNeeded names what changed that a running server can't take over.
@@ -229,6 +239,8 @@ func restartNeeded(old, now *policy.Policy) []string {
 	}{
 		{"server.listen", old.Server.Listen != now.Server.Listen},
 		{"server.tls", old.Server.TLS != now.Server.TLS},
+		{"server.admin.listen", old.Server.Admin.Listen != now.Server.Admin.Listen},
+		{"server.admin.tls", old.Server.Admin.TLS != now.Server.Admin.TLS},
 		{"server.body_limit", old.Server.BodyLimit != now.Server.BodyLimit},
 		{"server.header_limit", old.Server.HeaderLimit != now.Server.HeaderLimit},
 		{"server.read_timeout", old.Server.ReadTimeout != now.Server.ReadTimeout},
@@ -265,113 +277,18 @@ func (a *App) retire(g *generation) {
 // Handle serves a request of a Fiber app: host.Use(app.Handle) embeds the app in a Fiber program, whose own routes and
 // middleware come before it as they are written.
 func (a *App) Handle(c *fiber.Ctx) error {
-	a.serve(c.Context())
+	a.serve(c.Context(), false)
 	return nil
 }
 
-// serve hands a request to the current generation.
-func (a *App) serve(ctx *fasthttp.RequestCtx) {
+// serve hands a request, which came to the admins' listener or not, to the current generation.
+func (a *App) serve(ctx *fasthttp.RequestCtx, admin bool) {
 	g := a.current.Load()
 	for !g.acquire() { // a reload came between
 		g = a.current.Load()
 	}
 	defer g.release()
-	g.serve(ctx)
-}
-
-// Run listens on the policy's address and serves until ctx ends, then drains: see Serve.
-func (a *App) Run(ctx context.Context) error {
-	l, err := a.Listen()
-	if err != nil {
-		return errors.Join(err, a.Close())
-	}
-	return a.Serve(ctx, l)
-}
-
-// Listen opens the policy's address, with TLS when the policy says so.
-func (a *App) Listen() (net.Listener, error) {
-	s := a.Policy().Server
-	l, err := net.Listen("tcp", s.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", s.Listen, err)
-	}
-	if s.TLS.Cert == "" {
-		return l, nil
-	}
-	t, err := withTLS(l, s.TLS)
-	if err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return t, nil
-}
-
-// Serve serves a listener until ctx ends. Then readiness turns 503, new work is refused, and what is under way has the
-// policy's drain time to end; streams that are still open near its end are told. It closes the app and returns nil after
-// an orderly stop, even when something had to be cut.
-func (a *App) Serve(ctx context.Context, l net.Listener) error {
-	served := make(chan error, 1)
-	go func() { served <- a.server.Serve(frontListener{l, a}) }()
-	select {
-	case err := <-served:
-		return errors.Join(err, a.Close())
-	case <-ctx.Done():
-	}
-	a.drain()
-	err := a.stopServer()
-	_ = l.Close() // the server does not know its listener yet when it is stopped at once; closed twice otherwise
-	if serveErr := <-served; serveErr != nil {
-		err = errors.Join(err, fmt.Errorf("serve: %w", serveErr))
-	}
-	return errors.Join(err, a.Close())
-}
-
-// drain refuses new work and waits for what is under way, at most for the drain time.
-func (a *App) drain() {
-	a.reloading.Lock() // no generation comes after this one
-	defer a.reloading.Unlock()
-	a.draining.Store(true)
-	g := a.current.Load()
-	limit := g.policy.Server.Drain.D()
-	g.log.Info("Stopping", "drain", limit.String(), "requests", g.inflight.Load())
-	end := time.Now().Add(limit)
-	all := append(slices.Clone(a.retired), g)
-	if idleUntil(end.Add(-lastWords-drainMargin), all) {
-		return
-	}
-	for _, g := range all {
-		g.cancel(ErrStopping)
-	}
-	if !idleUntil(end, all) {
-		g.log.Warn("Stopped with requests under way", "requests", g.inflight.Load())
-	}
-}
-
-// drainMargin is what is left, after the last words of streams, to close down.
-const drainMargin = 200 * time.Millisecond
-
-// idleUntil waits until no generation serves a request or runs a handler, and says whether that came before the deadline.
-func idleUntil(deadline time.Time, generations []*generation) bool {
-	busy := func(g *generation) bool { return g.inflight.Load() > 0 }
-	for slices.ContainsFunc(generations, busy) {
-		if !time.Now().Before(deadline) {
-			return false
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return true
-}
-
-// stopServer closes the listener, idle connections at once and busy ones, which hold answers that are just being written,
-// after a moment.
-func (a *App) stopServer() error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainMargin)
-	defer cancel()
-	a.returned.stop()
-	defer a.returned.close()
-	if err := a.server.ShutdownWithContext(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("stop server: %w", err)
-	}
-	return nil
+	g.serve(ctx, admin)
 }
 
 // Close closes the app's generations and what they share. Serve and Run call it; an app that only lends its Handle, or that
@@ -380,7 +297,8 @@ func (a *App) Close() (err error) {
 	a.closeOnce.Do(func() {
 		a.reloading.Lock()
 		defer a.reloading.Unlock()
-		a.draining.Store(true)
+		a.leaving.Store(true)
+		a.refusing.Store(true)
 		close(a.closing)
 		a.closers.Wait()
 		g := a.current.Load()

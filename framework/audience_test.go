@@ -78,7 +78,7 @@ func askFrom(t *testing.T, address, header string) int {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- app.Serve(ctx, elsewhere{l, net.ParseIP(address)}) }()
+	go func() { served <- app.Serve(ctx, framework.Listeners{Public: elsewhere{l, net.ParseIP(address)}}) }()
 	defer func() {
 		stop()
 		if err := <-served; err != nil {

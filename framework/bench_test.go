@@ -139,7 +139,7 @@ func BenchmarkStart(b *testing.B) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
-		go func() { done <- app.Serve(ctx, l) }()
+		go func() { done <- app.Serve(ctx, framework.Listeners{Public: l}) }()
 		res, err := http.Get("http://" + l.Addr().String() + "/hello/ada")
 		if err != nil {
 			b.Fatal(err)

@@ -167,7 +167,7 @@ handler = "item.forget"
 		time.Sleep(time.Millisecond)
 	}
 	fmt.Println("http://" + l.Addr().String())
-	return app.Serve(ctx, l)
+	return app.Serve(ctx, framework.Listeners{Public: l})
 }
 
 // serveBare is what one would write by hand.

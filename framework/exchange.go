@@ -30,6 +30,7 @@ type exchange struct {
 	path   string // raw
 	query  string // raw
 	params []policy.Param
+	admin  bool    // it came to the admins' listener
 	body   []byte  // received, for the handler to keep
 	upload *upload // of a body that the handler takes as it arrives; nil for others
 	start  time.Time
@@ -153,7 +154,7 @@ func (x *exchange) finish(response *Response, err error) {
 		header.Set("X-Request-Id", x.about.ID)
 		header.SetBytesV("X-Response-Time", took)
 	}
-	if x.unread {
+	if x.unread || x.app().leaving.Load() {
 		x.http.SetConnectionClose()
 	}
 	if x.stream == nil {

@@ -163,7 +163,7 @@ func (c *frontConn) lengthen(p []byte) {
 // answer answers the requests that p begins with, and moves what is left to its beginning.
 func (c *frontConn) answer(p []byte) (left int, err error) {
 	g := c.app.current.Load()
-	if c.app.draining.Load() || !g.acquire() {
+	if c.app.leaving.Load() || !g.acquire() {
 		return len(p), nil
 	}
 	defer g.release()

@@ -49,7 +49,7 @@ func (x *exchange) run() {
 
 // admit refuses new work while the app stops. Health checks go on.
 func (x *exchange) admit() (*Response, error) {
-	if x.route.info.Always || !x.app().draining.Load() {
+	if x.route.info.Always || !x.app().refusing.Load() {
 		return nil, nil
 	}
 	x.http.SetConnectionClose()
@@ -57,7 +57,8 @@ func (x *exchange) admit() (*Response, error) {
 	return x.deny(errStopping)
 }
 
-// audience lets only who has the admin token to an admin route; without a configured token, only this machine.
+// audience lets only who has the admin token to an admin route; without a configured token, only this machine, or who showed a
+// certificate to the admins' listener.
 func (x *exchange) audience() (*Response, error) {
 	if x.route.policy.Audience != "admin" {
 		return nil, nil
@@ -65,7 +66,7 @@ func (x *exchange) audience() (*Response, error) {
 	token := x.route.gen.policy.Server.AdminToken.Reveal()
 	given, isBearer := strings.CutPrefix(string(x.http.Request.Header.Peek(fasthttp.HeaderAuthorization)), "Bearer ")
 	switch {
-	case token == "" && x.isLocal():
+	case token == "" && (x.isLocal() || x.admin && x.app().adminCertificate.asksClients()):
 		return nil, nil
 	case token == "":
 		return x.deny(&Error{

@@ -44,6 +44,7 @@ type route struct {
 	standard     *standardCache    // nil is not in standard mode
 	streams      *routeCache       // of a handler whose streams are stored
 	front        bool              // hits are answered before routing
+	private      bool              // it answers on the admins' listener alone
 	outcomes     map[httpcache.Outcome]prometheus.Counter
 }
 
@@ -92,6 +93,7 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 		gen: g, policy: p, info: info, handler: handler, metrics: g.routeMetrics(p.Path),
 		cors: cors{policy: p.CORS, methods: allowed(p.Method)},
 	}
+	rt.private = g.policy.Server.Admin.Listen != "" && (p.Audience == "admin" || slices.Contains(g.policy.Server.Admin.Only, p.Path))
 	for name, value := range p.Headers {
 		rt.headers = append(rt.headers, field{name, value})
 	}
@@ -122,7 +124,7 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 			rt.handler = rt.recorded(rt.streams, handler)
 		default:
 			rt.cache = newRouteCache(rt)
-			rt.front = len(p.CORS.Origins) == 0 // where they depend on nothing that the front does not look at
+			rt.front = len(p.CORS.Origins) == 0 && !rt.private // where they depend on nothing that the front does not look at
 		}
 		answers := g.app.metrics.Counter(telemetry.CacheResponses, telemetry.CacheResponsesHelp,
 			telemetry.LabelRoute, telemetry.LabelResult)
@@ -187,9 +189,13 @@ func allowed(method string) string {
 }
 
 // serve finds the route of a request and takes it its way.
-func (g *generation) serve(ctx *fasthttp.RequestCtx) {
+func (g *generation) serve(ctx *fasthttp.RequestCtx, admin bool) {
 	x := newExchange(ctx, g)
+	x.admin = admin
 	match := g.policy.Match(x.method, x.path)
+	if g.app.admin != nil && !g.answers(match, x.path, admin) {
+		match = policy.Match{}
+	}
 	if match.Route != nil {
 		x.route, x.params = g.routes[match.Index], match.Params
 	}
@@ -202,6 +208,22 @@ func (g *generation) serve(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	x.run()
+}
+
+// answers says whether what a request asks for is there on its listener, where admins have one of their own: on theirs, what is for
+// them alone, health and metrics; on the other, all that is not for them alone.
+func (g *generation) answers(match policy.Match, path string, admin bool) bool {
+	if match.Route == nil {
+		return slices.ContainsFunc(match.Allow, func(method string) bool {
+			other := g.policy.Match(method, path)
+			return other.Route != nil && g.answers(other, path, admin)
+		})
+	}
+	if rt := g.routes[match.Index]; admin {
+		return rt.private || rt.info.Always
+	} else {
+		return !rt.private
+	}
 }
 
 // unmatched answers a request that no route takes: OPTIONS, 405 where other methods would do, else 404.

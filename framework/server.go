@@ -1,10 +1,8 @@
 package framework
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -28,15 +26,15 @@ func (a *App) front() fasthttp.RequestHandler {
 		if slices.Contains(fiber.DefaultMethods, methodOf(ctx.Method())) {
 			handler(ctx)
 		} else {
-			a.serve(ctx)
+			a.serve(ctx, false)
 		}
 	}
 }
 
 // newServer is the listener's side: what bounds a connection before a request has a route.
-func (a *App) newServer(p *policy.Policy) *fasthttp.Server {
+func (a *App) newServer(p *policy.Policy, handler fasthttp.RequestHandler) *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:                      a.front(),
+		Handler:                      handler,
 		ErrorHandler:                 a.malformed,
 		ExpectHandler:                a.expected,
 		ConnState:                    turned,
@@ -80,17 +78,6 @@ func (a *App) expected(ctx *fasthttp.RequestCtx) int {
 	}
 	a.malformed(ctx, fasthttp.ErrBodyTooLarge)
 	return http.StatusRequestEntityTooLarge
-}
-
-// withTLS wraps a listener in the policy's certificate.
-func withTLS(l net.Listener, t policy.TLS) (net.Listener, error) {
-	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-	if err != nil {
-		return nil, fmt.Errorf("load certificate: %w", err)
-	}
-	return tls.NewListener(l, &tls.Config{
-		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
-	}), nil
 }
 
 // errorForm is how an error is written: by the path, as contract and clients want it.

@@ -22,7 +22,7 @@ func (x *exchange) leave() bool {
 		return false
 	}
 	a, b, header := x.app(), x.stream, &x.http.Response.Header
-	keep := !x.http.Request.Header.ConnectionClose() && !header.ConnectionClose() && !a.draining.Load()
+	keep := !x.http.Request.Header.ConnectionClose() && !header.ConnectionClose() && !a.leaving.Load()
 	if !keep {
 		header.SetConnectionClose()
 	}

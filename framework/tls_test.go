@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -21,43 +22,83 @@ import (
 	"github.com/innatural/chatbot/framework"
 )
 
-// certificate writes a certificate for 127.0.0.1 and its key, and returns their files and what trusts them.
-func certificate(t *testing.T) (cert, key string, roots *x509.CertPool) {
+// authority signs certificates for a test.
+type authority struct {
+	file  string // of its own certificate
+	roots *x509.CertPool
+	cert  *x509.Certificate
+	key   *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) *authority {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := &authority{roots: x509.NewCertPool(), file: filepath.Join(t.TempDir(), "ca.pem")}
 	template := x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: t.Name()}, NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &private.PublicKey, private)
+	var der []byte
+	der, a.key = a.sign(t, &template)
+	var err error
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	a.roots.AddCert(a.cert)
+	writePEM(t, a.file, "CERTIFICATE", der)
+	return a
+}
+
+// sign returns a certificate, signed by the authority or, while it has none, by itself, and its key.
+func (a *authority) sign(t *testing.T, template *x509.Certificate) ([]byte, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
+	parent, signer := a.cert, a.key
+	if parent == nil {
+		parent, signer = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der, key
+}
+
+// issue writes a certificate for 127.0.0.1 with a serial number, and its key, over what the files hold.
+func (a *authority) issue(t *testing.T, serial int64, cert, key string) {
+	t.Helper()
+	der, private := a.sign(t, &x509.Certificate{
+		SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	})
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots = x509.NewCertPool()
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
+	writePEM(t, cert, "CERTIFICATE", der)
+	writePEM(t, key, "PRIVATE KEY", pkcs8)
+}
+
+func writePEM(t *testing.T, file, kind string, der []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	roots.AddCert(parsed)
-	write := func(name, kind string, der []byte) string {
-		file := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", pkcs8), roots
+}
+
+// pairFiles are where a test keeps a certificate and its key.
+func pairFiles(t *testing.T) (cert, key string) {
+	t.Helper()
+	dir := t.TempDir()
+	return filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 }
 
 func TestTLS(t *testing.T) {
-	cert, key, roots := certificate(t)
+	ca := newAuthority(t)
+	cert, key := pairFiles(t)
+	ca.issue(t, 2, cert, key)
 	entered, left := make(chan struct{}), make(chan error, 1)
 	app, err := framework.New(framework.Config{
 		Stdout: io.Discard,
@@ -86,14 +127,14 @@ handler = "test.wait"
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := app.Listen()
+	l, err := app.Listen(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- app.Serve(ctx, l) }()
-	conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
+	conn, err := tls.Dial("tcp", l.Public.Addr().String(), &tls.Config{RootCAs: ca.roots, MinVersion: tls.VersionTLS12})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,6 +87,9 @@ func (s *session) admin(flags *adminFlags) (*adminClient, error) {
 	c.policy = p
 	if c.server == "" {
 		c.server = baseURL(p, p.Server.Listen)
+		if p.Server.Admin.Listen != "" {
+			c.server = adminURL(p, p.Server.Admin.Listen)
+		}
 	}
 	if c.token == "" {
 		c.token = p.Server.AdminToken.Reveal()

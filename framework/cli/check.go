@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/internal/filewatch"
 	"github.com/innatural/chatbot/framework/policy"
 )
 
@@ -108,11 +109,11 @@ func (s *session) checkOnce(src *source, format outputFormat) error {
 func (s *session) checkOnChange(src *source, format outputFormat) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	w, err := newWatcher(src.file)
+	w, err := filewatch.New(src.file)
 	if err != nil {
 		return err
 	}
-	return w.run(ctx, func() {
+	w.Run(ctx, func() {
 		if !src.changed() {
 			return
 		}
@@ -120,6 +121,7 @@ func (s *session) checkOnChange(src *source, format outputFormat) error {
 			s.tell("%s: %s\n", s.Name, err)
 		}
 	})
+	return nil
 }
 
 func (s *session) explain() *cobra.Command {

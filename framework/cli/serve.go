@@ -14,9 +14,11 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/internal/filewatch"
 	"github.com/innatural/chatbot/framework/policy"
 )
 
@@ -27,8 +29,9 @@ func (s *session) serve() *cobra.Command {
 		Use:   "serve",
 		Short: "Serve a policy",
 		Long: "Serve a policy until SIGTERM or SIGINT; then requests under way have the policy's drain time to end. A second\n" +
-			"signal ends it at once. SIGHUP loads the policy again; when it has problems they are printed, and the old one\n" +
-			"goes on.",
+			"signal ends it at once. SIGHUP loads the policy and the certificates again; when they have problems these are\n" +
+			"printed, and the old ones go on. SIGUSR2 starts the program anew, with what its file holds now, and hands the\n" +
+			"sockets over to it: no request is lost. Under systemd it takes sockets, and says when it is ready.",
 		Example: s.examples(
 			"serve", "the built-in policy",
 			"serve --policy policy.toml --watch", "a file, loaded again when it changes",
@@ -62,28 +65,34 @@ func (s *session) runServe(src *source, watch bool) error {
 	defer signal.Stop(stops)
 	defer signal.Stop(reloads)
 
+	next, err := newSuccession()
+	if err != nil {
+		return err
+	}
+	defer next.end()
 	app, err := framework.New(framework.Config{Policy: src.load, Plugins: s.Plugins, Version: s.Version, Stdout: s.out})
 	if err != nil {
 		return err
 	}
-	var watched *watcher
+	var watched *filewatch.Watcher
 	if watch {
-		if watched, err = newWatcher(src.file); err != nil {
+		if watched, err = filewatch.New(src.file); err != nil {
 			return errors.Join(err, app.Close())
 		}
 	}
-	l, err := app.Listen()
+	on, err := app.Listen(next.listen)
 	if err != nil {
 		return errors.Join(listenError(err), app.Close())
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
+	ctx, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
 	served := make(chan error, 1)
-	go func() { served <- app.Serve(ctx, l) }()
-	s.announce(app.Policy(), l.Addr())
+	go func() { served <- app.Serve(ctx, on) }()
+	s.announce(app.Policy(), on)
 
 	var reloaders sync.WaitGroup
 	reloaders.Go(func() { app.BoundMemory(ctx) })
+	reloaders.Go(func() { next.watchdog(ctx) })
 	reloaders.Go(func() {
 		for {
 			select {
@@ -91,36 +100,49 @@ func (s *session) runServe(src *source, watch bool) error {
 				return
 			case <-reloads:
 				s.reload(ctx, app)
+			case <-next.asked:
+				if err := next.handOver(); err == nil {
+					stop(framework.ErrHandedOver)
+				} else if ctx.Err() == nil {
+					app.Log().ErrorContext(ctx, "Not handed over, this process goes on", "error", err)
+				}
 			}
 		}
 	})
 	if watch {
 		reloaders.Go(func() {
-			_ = watched.run(ctx, func() { // it ends with ctx alone
+			watched.Run(ctx, func() {
 				if src.changed() {
 					s.reload(ctx, app)
 				}
 			})
 		})
 	}
+	if err := next.ready(); err != nil {
+		app.Log().Error("The process before this one, or systemd, does not know that this one is ready", "error", err)
+	}
 	for {
 		select {
 		case err := <-served:
-			stop()
+			stop(nil)
+			next.end()
 			reloaders.Wait()
 			return err
 		case <-stops:
 			if ctx.Err() != nil {
 				return errStoppedAtOnce
 			}
-			stop()
+			stop(nil)
+			next.end()
 		}
 	}
 }
 
 // reload loads the policy again and prints why it could not. The app logs both outcomes.
 func (s *session) reload(ctx context.Context, app *framework.App) {
+	tellManager(reloading())
 	err := app.Reload(ctx)
+	tellManager(daemon.SdNotifyReady)
 	if err == nil || errors.Is(err, framework.ErrStopping) || ctx.Err() != nil {
 		return
 	}
@@ -146,10 +168,13 @@ func (s *session) aside(p *policy.Policy) io.Writer {
 }
 
 // announce says what is served where.
-func (s *session) announce(p *policy.Policy, addr net.Addr) {
-	url, to := baseURL(p, addr.String()), s.aside(p)
+func (s *session) announce(p *policy.Policy, on framework.Listeners) {
+	url, to := baseURL(p, on.Public.Addr().String()), s.aside(p)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s serves %s, %s, at %s\n", s.Name, s.Version, p.File(), routes(p), styled(to, bold, url))
+	if on.Admin != nil {
+		fmt.Fprintf(&b, "for admins: %s\n", adminURL(p, on.Admin.Addr().String()))
+	}
 	fmt.Fprintf(&b, "try: curl %s\n", url+firstPath(p))
 	if isTerminal(to) {
 		fmt.Fprintf(&b, "Ctrl-C stops it; kill -HUP %d loads the policy again\n", os.Getpid())
@@ -166,9 +191,16 @@ func routes(p *policy.Policy) string {
 }
 
 // baseURL is where a client on this machine finds a server that listens on addr.
-func baseURL(p *policy.Policy, addr string) string {
+func baseURL(p *policy.Policy, addr string) string { return localURL(p.Server.TLS.Cert != "", addr) }
+
+// adminURL is the same of the listener for admins.
+func adminURL(p *policy.Policy, addr string) string {
+	return localURL(p.Server.Admin.TLS.Cert != "", addr)
+}
+
+func localURL(secure bool, addr string) string {
 	scheme := "http"
-	if p.Server.TLS.Cert != "" {
+	if secure {
 		scheme = "https"
 	}
 	host, port, err := net.SplitHostPort(addr)
@@ -184,7 +216,7 @@ func baseURL(p *policy.Policy, addr string) string {
 // firstPath is a path that anybody can ask for, rather not the page at the root or a file of it.
 func firstPath(p *policy.Policy) string {
 	for _, r := range p.Routes {
-		if (r.Method == "GET" || r.Method == "*") && r.Audience != "admin" && r.Path != "/" && !strings.ContainsAny(r.Path, ":*.") {
+		if (r.Method == "GET" || r.Method == "*") && r.Audience != "admin" && !slices.Contains(p.Server.Admin.Only, r.Path) && r.Path != "/" && !strings.ContainsAny(r.Path, ":*.") {
 			return r.Path
 		}
 	}

@@ -21,6 +21,7 @@ import (
 type Server struct {
 	App    *framework.App
 	URL    string // http://127.0.0.1:PORT
+	Admin  string // the same of the listener for admins; empty where the policy has none
 	Client *http.Client
 
 	logs lines
@@ -48,6 +49,13 @@ func StartWith(t testing.TB, load framework.Loader, plugins ...framework.Plugin)
 		t.Fatal(err)
 	}
 	s.URL = "http://" + l.Addr().String()
+	on := framework.Listeners{Public: l}
+	if s.App.Policy().Server.Admin.Listen != "" {
+		if on.Admin, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		s.Admin = "http://" + on.Admin.Addr().String()
+	}
 	s.Client = &http.Client{
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 1000, DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -55,7 +63,7 @@ func StartWith(t testing.TB, load framework.Loader, plugins ...framework.Plugin)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.App.Serve(ctx, l) }()
+	go func() { done <- s.App.Serve(ctx, on) }()
 	s.stop = sync.OnceFunc(func() {
 		s.Client.CloseIdleConnections()
 		cancel()

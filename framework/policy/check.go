@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -39,11 +40,8 @@ func (l *loader) check(vocab Vocabulary) {
 
 func (l *loader) checkServer() {
 	p := l.policy
-	if tls := p.Server.TLS; tls.Cert != "" && tls.Key == "" {
-		l.problem("server.tls.cert", kindTLSPair, "a certificate needs its private key", "add server.tls.key")
-	} else if tls.Key != "" && tls.Cert == "" {
-		l.problem("server.tls.key", kindTLSPair, "a private key needs its certificate", "add server.tls.cert")
-	}
+	l.checkPair("server.tls", p.Server.TLS.Cert, p.Server.TLS.Key)
+	l.checkAdmin()
 	if r := p.Cache.Redis; r.Host != "" && len(r.Addresses) > 0 {
 		at := "cache.redis.addresses"
 		if l.origin("cache.redis.host").Kind != FromFile {
@@ -60,6 +58,46 @@ func (l *loader) checkServer() {
 			l.problem(path, kindSinkPath, "a file sink needs a path", `add path = "logs/chatbot.log"`)
 		} else if sink.Type != "" && sink.Type != "file" && sink.Path != "" {
 			l.problem(path+".path", kindSinkPath, "a "+sink.Type+" sink has no path", `drop it, or write type = "file"`)
+		}
+	}
+}
+
+// checkPair reports a certificate without its key, and a key without its certificate.
+func (l *loader) checkPair(table, cert, key string) {
+	if cert != "" && key == "" {
+		l.problem(table+".cert", kindTLSPair, "a certificate needs its private key", "add "+table+".key")
+	} else if key != "" && cert == "" {
+		l.problem(table+".key", kindTLSPair, "a private key needs its certificate", "add "+table+".cert")
+	}
+}
+
+// checkAdmin reports what is wrong with the admins' listener.
+func (l *loader) checkAdmin() {
+	admin := l.policy.Server.Admin
+	l.checkPair("server.admin.tls", admin.TLS.Cert, admin.TLS.Key)
+	if admin.TLS.ClientCA != "" && admin.TLS.Cert == "" {
+		l.problem("server.admin.tls.client_ca", kindTLSPair, "clients show their certificates to a server that has one",
+			"add server.admin.tls.cert and key")
+	}
+	_, port, _ := strings.Cut(admin.Listen, ":")
+	switch {
+	case admin.Listen != "":
+		if admin.Listen == l.policy.Server.Listen && port != "0" {
+			l.problem("server.admin.listen", kindAdminListener, "server.listen has this address", "choose another port")
+		}
+	case admin.TLS.Cert != "":
+		l.problem("server.admin.tls.cert", kindAdminListener, "there is no admin listener", "add server.admin.listen")
+	case len(admin.Only) > 0:
+		l.problem("server.admin.only", kindAdminListener, "there is no admin listener", "add server.admin.listen")
+	}
+	var paths []string
+	for _, r := range l.policy.Routes {
+		paths = append(paths, r.Path)
+	}
+	for i, path := range admin.Only {
+		if !slices.Contains(paths, path) {
+			at := element("server.admin.only", i)
+			l.problem(at, kindAdminListener, l.show(path, at)+" is not the path of a route", suggest(path, paths, ""))
 		}
 	}
 }

@@ -37,7 +37,7 @@ var problemKinds = []string{
 	kindCORSCredentials,
 	kindSinkPath,
 	kindRedisAddress,
-	kindTLSPair,
+	kindTLSPair, kindAdminListener,
 	kindBadHeader,
 	kindReservedHeader,
 }

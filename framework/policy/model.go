@@ -26,6 +26,7 @@ type Policy struct {
 type Server struct {
 	Listen         string   `toml:"listen" doc:"Address to listen on, host:port; changing it needs a restart." check:"nonempty,address"`
 	TLS            TLS      `toml:"tls" doc:"Certificate and key; without them the server speaks plain HTTP."`
+	Admin          Admin    `toml:"admin" doc:"A listener of their own for the routes whose audience is admin; without it they answer on the one above."`
 	BodyLimit      Size     `toml:"body_limit" doc:"Largest request body; a larger one is answered 413." check:"min=1KiB,max=1GiB"`
 	HeaderLimit    Size     `toml:"header_limit" doc:"Largest request line and headers together; larger ones are answered 431." check:"min=1KiB,max=1MiB"`
 	URLLimit       Size     `toml:"url_limit" doc:"Longest path and query; longer ones are answered 414." check:"min=64B,max=1MiB"`
@@ -34,6 +35,7 @@ type Server struct {
 	WriteTimeout   Duration `toml:"write_timeout" doc:"Longest time that one write to a client may block." check:"min=100ms,max=1h"`
 	IdleTimeout    Duration `toml:"idle_timeout" doc:"How long an idle keep-alive connection stays open." check:"min=100ms,max=1h"`
 	MaxTimeout     Duration `toml:"max_timeout" doc:"The longest timeout that a route may have." check:"min=1ms,max=1h"`
+	Grace          Duration `toml:"grace" doc:"How long a stopping server, not ready any more, still takes what comes, so that load balancers notice and clients close their connections; then it takes no new connections and drains." check:"min=0s,max=10m"`
 	Drain          Duration `toml:"drain" doc:"How long a stop waits for requests and streams under way; a reload waits for as long as their routes allow." check:"min=0s,max=1h"`
 	Connections    int      `toml:"connections" doc:"Most open connections; beyond it new ones are closed. The process's limit of open files stands above it." check:"min=1,max=10000000"`
 	PerClient      int      `toml:"connections_per_client" doc:"Most open connections of one client's address (of an IPv6 client, its /64 network), those of trusted proxies not counted; beyond it new ones are closed. 0 is no limit." check:"min=0,max=10000000"`
@@ -53,8 +55,22 @@ type Overload struct {
 
 // TLS names the certificate of the listener.
 type TLS struct {
-	Cert string `toml:"cert" doc:"PEM file of the certificate chain."`
-	Key  string `toml:"key" doc:"PEM file of the private key."`
+	Cert string `toml:"cert" doc:"PEM file of the certificate chain; it is read again when it changes."`
+	Key  string `toml:"key" doc:"PEM file of the private key; it is read again when it changes."`
+}
+
+// Admin is the listener of those who run the server.
+type Admin struct {
+	Listen string   `toml:"listen" doc:"Address to listen on, host:port; changing it needs a restart." check:"nonempty,address"`
+	Only   []string `toml:"only" doc:"Paths of further routes that answer on this listener only, such as /metrics. Health and metrics answer here in any case."`
+	TLS    AdminTLS `toml:"tls" doc:"Certificate and key of this listener, and who its clients must be."`
+}
+
+// AdminTLS names the certificate of the admin listener.
+type AdminTLS struct {
+	Cert     string `toml:"cert" doc:"PEM file of the certificate chain; it is read again when it changes."`
+	Key      string `toml:"key" doc:"PEM file of the private key; it is read again when it changes."`
+	ClientCA string `toml:"client_ca" doc:"PEM file of the authorities that sign the clients' certificates; without a certificate of theirs nobody is let in, and with one no token is needed where none is configured. It is read again when it changes."`
 }
 
 // Log chooses the sinks.

@@ -50,6 +50,7 @@ const (
 	kindSinkPath          = "sink-path"            // a file sink without a path, or a path without a file sink
 	kindRedisAddress      = "redis-address"        // Redis in two places, or Sentinels without addresses
 	kindTLSPair           = "tls-pair"             // a certificate without its key, or a key without its certificate
+	kindAdminListener     = "admin-listener"       // what needs one, or an address or a path that it cannot have
 	kindBadHeader         = "bad-header"           // not a header's name or value
 	kindReservedHeader    = "reserved-header"      // a header that is the server's own, or never sent
 )

@@ -41,7 +41,7 @@ func Run(ctx context.Context, config framework.Config, tests []policy.Test, repo
 	}
 	serving, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
-	go func() { served <- app.Serve(serving, l) }()
+	go func() { served <- app.Serve(serving, framework.Listeners{Public: l}) }()
 	transport := &http.Transport{DisableCompression: true}
 	defer func() {
 		transport.CloseIdleConnections()
