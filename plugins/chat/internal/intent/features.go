@@ -34,9 +34,11 @@ type feature struct {
 // reader reads features. It is for one goroutine.
 type reader struct {
 	list []feature
-	seen [1 << rowBits / 64]uint64 // a bit for each row
+	seen []uint64 // a bit for each row
 	word []byte
 }
+
+func newReader() *reader { return &reader{seen: make([]uint64, 1<<rowBits/64)} }
 
 // read returns the features of a text: its words, stemmed in their language, pairs of neighbours, the n-grams of their
 // characters, which outlive typos, and the concepts of the shop's synonyms, which are the same in all languages. The list is good
@@ -44,7 +46,7 @@ type reader struct {
 func (r *reader) read(s, language string) []feature {
 	tokens := text.Tokens(s)
 	r.list = r.list[:0]
-	clear(r.seen[:])
+	clear(r.seen)
 	pairs := hash(start, "pair")
 	words := hash(start, "word")
 	before := uint64(0)

@@ -44,7 +44,7 @@ type Guess struct {
 // time is linear in the length of the message.
 func (c *Classifier) Classify(message, language string) []Guess {
 	scores := make([]float32, len(c.classes))
-	c.score(c.weigh(new(reader).read(message, language)), scores)
+	c.score(c.weigh(newReader().read(message, language)), scores)
 	softmax(scores)
 	guesses := make([]Guess, len(scores))
 	for i, p := range scores {

@@ -101,7 +101,7 @@ func train(lines []line) *Classifier {
 	work := newCrew()
 	defer work.close()
 	work.do(func(worker, of int) {
-		var r reader
+		r := newReader()
 		for i := worker; i < len(all); i += of {
 			class, _ := slices.BinarySearch(c.classes, all[i].intent)
 			examples[i] = example{slices.Clone(r.read(all[i].text, all[i].language)), class}

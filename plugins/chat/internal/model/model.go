@@ -24,6 +24,7 @@ type Model struct {
 	options   Options
 	upstreams []*upstream // in the order of their priority
 	transport *http.Transport
+	direct    *direct
 	retries   retryBudget
 	metrics   metrics
 	log       atomic.Pointer[slog.Logger] // of the latest generation
@@ -58,13 +59,20 @@ func New(o Options, registry *telemetry.Registry) (*Model, error) {
 		MaxResponseHeaderBytes: maxHeader, DisableCompression: true,
 		ReadBufferSize: buffer, WriteBufferSize: buffer,
 	}
-	client := &http.Client{
-		Transport: m.transport,
-		// A redirect would take the key to another server.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	m.direct = &direct{dial: dialer.DialContext, idle: map[string][]*directConn{}}
 	for _, u := range m.upstreams {
-		u.client = client
+		u.client = &http.Client{
+			Transport: m.transport,
+			// A redirect would take the key to another server.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+		plain, err := reaches(u.endpoint)
+		if err != nil {
+			return nil, err
+		}
+		if plain {
+			u.client.Transport = m.direct
+		}
 	}
 	return m, nil
 }
@@ -72,12 +80,14 @@ func New(o Options, registry *telemetry.Registry) (*Model, error) {
 const (
 	idleConnection = 30 * time.Second
 	maxHeader      = 64 << 10
-	buffer         = 1 << 10 // of a connection: events are short, and thousands of answers wait at once
+	buffer         = 1 << 10 // of a connection, and half of that for the events of an answer: they are short, and thousands wait at once
+	eventBuffer    = buffer / 2
 )
 
 // Close drops idle connections; others end with their requests.
 func (m *Model) Close() error {
 	m.transport.CloseIdleConnections()
+	m.direct.CloseIdleConnections()
 	return nil
 }
 

@@ -104,10 +104,10 @@ func (o Options) Validate() error {
 }
 
 // endpoint returns where an upstream takes chat completions.
-func endpoint(base string) (string, error) {
+func endpoint(base string) (*url.URL, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("%q is not the address of a server; write it like http://127.0.0.1:9000/v1", base)
+		return nil, fmt.Errorf("%q is not the address of a server; write it like http://127.0.0.1:9000/v1", base)
 	}
-	return u.JoinPath("chat/completions").String(), nil
+	return u.JoinPath("chat/completions"), nil
 }

@@ -31,7 +31,7 @@ type eventReader struct {
 }
 
 func newEventReader(r io.Reader) *eventReader {
-	return &eventReader{lines: bufio.NewReaderSize(r, buffer), left: maxStream}
+	return &eventReader{lines: bufio.NewReaderSize(r, eventBuffer), left: maxStream}
 }
 
 // next returns the data of the next event, until the next call, or io.EOF after the last that is whole.

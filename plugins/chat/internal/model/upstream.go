@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -18,7 +19,7 @@ import (
 type upstream struct {
 	Upstream
 	name     string
-	endpoint string
+	endpoint *url.URL
 	client   *http.Client
 	gate     *gate
 	breaker  breaker
@@ -84,7 +85,7 @@ func (a *attempt) send(ctx context.Context, r Request, temperature float64) (*ht
 	if err != nil {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.endpoint, &sent{bytes.NewReader(data)})
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.endpoint.String(), &sent{bytes.NewReader(data)})
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,9 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,4 +139,97 @@ func TestCluster(t *testing.T) {
 	if n := s.taken.Load(); n > 0 {
 		t.Errorf("memory took %d operations", n)
 	}
+}
+
+// Replicas follow their master without it waiting for them: what it took in its last moment may be lost with it, and nothing else.
+func TestSentinelsFailOver(t *testing.T) {
+	sentinels := redistest.StartSentinels(t)
+	options := cache.RedisOptions{Addresses: sentinels.Addresses(), Master: redistest.MasterName}
+	const keys, lastMoment = 4, time.Second
+	type entry struct {
+		key, text string
+		at        time.Time
+	}
+	var mu sync.Mutex
+	var kept []entry // what was said to be kept
+	said := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(kept)
+	}
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	instances := []*redisStore{newRedisOn(t, options, time.Hour), newRedisOn(t, options, time.Hour)}
+	for number, s := range instances {
+		for k := range keys {
+			key := fmt.Sprint("key", k)
+			writers.Go(func() {
+				for n := 0; ; n++ {
+					select {
+					case <-stop:
+						return
+					case <-time.After(5 * time.Millisecond):
+					}
+					l, err := s.Lock(t.Context(), key, 10*time.Second)
+					if err != nil {
+						t.Errorf("lock: %v", err)
+						return
+					}
+					e := entry{key: key, text: fmt.Sprintf("%s/%d/%d", key, number, n)}
+					err = l.Put(t.Context(), []byte(string(l.Value)+"+"+e.text))
+					l.Release()
+					if e.at = time.Now(); err == nil {
+						mu.Lock()
+						kept = append(kept, e)
+						mu.Unlock()
+					} else if !errors.Is(err, store.ErrLost) { // told, not lost
+						t.Errorf("put: %v", err)
+					}
+				}
+			})
+		}
+	}
+	more := func(n int) {
+		t.Helper()
+		before := said()
+		eventually(t, "more is written", func() bool { return said() >= before+n })
+	}
+	more(50 * keys)
+	killed := time.Now()
+	sentinels.Master.Kill()
+	more(10 * keys) // in memory
+	sentinels.Await(t)
+	for _, s := range instances {
+		eventually(t, "the new master serves", func() bool { return s.client.Stats().Available })
+	}
+	more(10 * keys)
+	close(stop)
+	writers.Wait()
+	for _, s := range instances {
+		eventually(t, "everything is brought back", func() bool { return s.memory.Len() == 0 })
+		if s.taken.Load() == 0 {
+			t.Error("memory took nothing")
+		}
+	}
+	other := newRedisOn(t, options, time.Hour)
+	values := map[string][]string{}
+	for k := range keys {
+		key := fmt.Sprint("key", k)
+		values[key] = strings.Split(get(t, other, key), "+")
+		for _, text := range values[key] {
+			if text != "" && !strings.HasPrefix(text, key+"/") {
+				t.Errorf("%s has %q, which is another one's", key, text)
+			}
+		}
+	}
+	lost := 0
+	for _, e := range kept {
+		if slices.Contains(values[e.key], e.text) {
+			continue
+		}
+		if lost++; e.at.After(killed) || killed.Sub(e.at) > lastMoment {
+			t.Errorf("%s is lost, which was kept %v before the master died", e.text, killed.Sub(e.at))
+		}
+	}
+	t.Logf("%d values were kept, %d of the master's last moment are lost", len(kept), lost)
 }
