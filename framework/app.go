@@ -95,6 +95,8 @@ type App struct {
 	active      atomic.Int64 // requests under way
 	streams     atomic.Int64 // streamed answers under way
 	abandoned   atomic.Int64 // handlers that outlive their requests
+	shed        atomic.Int64 // requests refused for too much to do, that no line of the log has told of
+	shedSaid    atomic.Int64 // when one did, in Unix nanoseconds
 	server      *fasthttp.Server
 	connections limit.Connections
 	descriptors int        // most connections that the process may open

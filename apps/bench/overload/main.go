@@ -50,9 +50,9 @@ const (
 // report is what was measured.
 type report struct {
 	kind     string
-	capacity float64 // requests a second
+	capacity float64  // requests a second
 	phases   []*phase // before, during, after
-	metrics  string  // of the server in the end that tell of overload
+	metrics  string   // of the server in the end that tell of overload
 }
 
 // phase is the outcome of a span of time.

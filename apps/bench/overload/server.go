@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -12,11 +13,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/plugins/health"
@@ -140,7 +144,19 @@ type process struct {
 	input   io.Closer
 }
 
-// start starts this program again, as the server, on one processor: the other is for the load.
+// pin keeps a process, its own for 0, to one processor.
+func pin(pid, processor int) error {
+	var set unix.CPUSet
+	set.Set(processor)
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", cmp.Or(pid, os.Getpid())))
+	for _, thread := range threads {
+		id, _ := strconv.Atoi(thread.Name())
+		err = errors.Join(err, unix.SchedSetaffinity(id, &set))
+	}
+	return err
+}
+
+// start starts this program again, as the server. Server and load have a processor each.
 func start(ctx context.Context, kind string) (*process, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -165,7 +181,10 @@ func start(ctx context.Context, kind string) (*process, error) {
 		return nil, fmt.Errorf("the server does not start: %w", err)
 	}
 	p.address = strings.TrimSpace(p.address)
-	return p, nil
+	if runtime.NumCPU() > 1 {
+		err = errors.Join(pin(p.command.Process.Pid, 0), pin(0, 1))
+	}
+	return p, err
 }
 
 func (p *process) stop() {
