@@ -70,38 +70,41 @@ type Config struct {
 // App is a policy and plugins, serving. It holds one current generation; a reload builds a whole new one and swaps it in.
 // All methods may be called concurrently.
 type App struct {
-	config                        Config
-	metrics                       *telemetry.Registry
-	memory                        *cache.Memory
-	responses                     *httpcache.Cache
-	dates                         *dates
-	standard                      *httpcache.Standard
-	shared                        shared
-	started                       time.Time
-	current                       atomic.Pointer[generation]
-	reloading                     sync.Mutex
-	retired                       []*generation // those that drain; guarded by reloading
-	closers                       sync.WaitGroup
-	closing                       chan struct{} // closed by Close
-	closeOnce                     sync.Once
-	leaving                       atomic.Bool // stopping: not ready, and connections are not kept
-	refusing                      atomic.Bool // of new work
-	rejected                      *telemetry.Counter
-	delayed                       *telemetry.Counter
-	limited                       *telemetry.Counter // by shared limits
-	closed                        *telemetry.Counter
-	waited                        *telemetry.Histogram
-	gate                          *limit.Gate
-	active                        atomic.Int64 // requests under way
-	streams                       atomic.Int64 // streamed answers under way
-	abandoned                     atomic.Int64 // handlers that outlive their requests
-	server                        *fasthttp.Server
-	admin                         *fasthttp.Server // of the admins' own listener; nil without
-	certificate, adminCertificate *certificate     // of the two listeners; nil without TLS
-	connections                   limit.Connections
-	descriptors                   int        // most connections that the process may open
-	returned                      returned   // connections that are back from streams
-	lines                         lineBudget // of the access log
+	config           Config
+	metrics          *telemetry.Registry
+	memory           *cache.Memory
+	responses        *httpcache.Cache
+	dates            *dates
+	standard         *httpcache.Standard
+	shared           shared
+	started          time.Time
+	current          atomic.Pointer[generation]
+	reloading        sync.Mutex
+	retired          []*generation // those that drain; guarded by reloading
+	closers          sync.WaitGroup
+	closing          chan struct{} // closed by Close
+	closeOnce        sync.Once
+	leaving          atomic.Bool // stopping: not ready, and connections are not kept
+	refusing         atomic.Bool // of new work
+	rejected         *telemetry.Counter
+	delayed          *telemetry.Counter
+	limited          *telemetry.Counter // by shared limits
+	closed           *telemetry.Counter
+	waited           *telemetry.Histogram
+	gate             *limit.Gate
+	active           atomic.Int64 // requests under way
+	streams          atomic.Int64 // streamed answers under way
+	abandoned        atomic.Int64 // handlers that outlive their requests
+	shed             atomic.Int64 // requests refused for too much to do, that no line of the log has told of
+	shedSaid         atomic.Int64 // when one did, in Unix nanoseconds
+	server           *fasthttp.Server
+	admin            *fasthttp.Server // of the admins' own listener; nil without
+	certificate      *certificate     // of the listener; nil without TLS
+	adminCertificate *certificate     // of the admins'
+	connections      limit.Connections
+	descriptors      int        // most connections that the process may open
+	returned         returned   // connections that are back from streams
+	lines            lineBudget // of the access log
 }
 
 // cacheName is the name of the response cache in Cache-Status (RFC 9211).

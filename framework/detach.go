@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -83,6 +84,9 @@ var errExited = errors.New("handler ended its goroutine")
 func (c *call) run() {
 	defer c.route.gen.release()
 	defer c.finish()
+	// Those who wait for a processor, and not for the gate, would be a queue that the gate does not see: the scheduler would run each
+	// handler to its end before it let the next request come as far as the gate.
+	runtime.Gosched()
 	var s *Stream
 	answered, end := false, errExited
 	defer func() {

@@ -14,10 +14,14 @@ import (
 func (x *exchange) log(bytes int, err error) {
 	rt, elapsed := x.route, time.Since(x.start)
 	slow := x.stream == nil && elapsed-x.delayed > rt.policy.Slow.D()
-	// Who is refused because there is too much to do leaves no more lines than who is answered.
-	always := rt.gen.policy.Log.Access.Enabled && (x.status >= 400 && !isShed(err) || slow)
+	if isShed(err) { // lines of each would be a load of their own
+		rt.gen.noteShed(x.start)
+		return
+	}
+	limited := x.status == http.StatusTooManyRequests // leaves no more lines than who is answered
+	always := rt.gen.policy.Log.Access.Enabled && (x.status >= 400 && !limited || slow)
 	sampled := always || rt.gen.samples(x.about.ID, x.start)
-	if sampled || slow || err != nil && !isShed(err) {
+	if sampled || slow || err != nil && !limited {
 		x.lines(bytes, err, elapsed, slow, sampled)
 	}
 }
@@ -55,7 +59,7 @@ func (b *lineBudget) take(now time.Time, most int64) (ok bool, before int64) {
 func (x *exchange) lines(bytes int, err error, elapsed time.Duration, slow, sampled bool) {
 	rt, g, status := x.route, x.route.gen, x.status
 	ctx, method, path := x.context(), x.method, x.path
-	if status >= http.StatusInternalServerError && err != nil && !isShed(err) {
+	if status >= http.StatusInternalServerError && err != nil {
 		var e *Error
 		level := slog.LevelError
 		if errors.As(err, &e) && e.Status != http.StatusInternalServerError && e.Err == nil {
@@ -86,10 +90,26 @@ func (x *exchange) lines(bytes int, err error, elapsed time.Duration, slow, samp
 	g.log.LogAttrs(ctx, slog.LevelInfo, "Request", attrs...)
 }
 
-// isShed says whether a request was refused for its client's limit, or for overload.
+// isShed says whether a request was refused because there is too much to do.
 func isShed(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	return ok && (e == errBusy || e.Code == "rate_limited")
+	return ok && e == errBusy
+}
+
+// shedLine is how often the log says that requests are refused.
+const shedLine = 10 * time.Second
+
+// noteShed counts a request that was refused because there is too much to do, and now and then says how many there were.
+func (g *generation) noteShed(now time.Time) {
+	a := g.app
+	count, last := a.shed.Add(1), a.shedSaid.Load()
+	if now.UnixNano()-last < int64(shedLine) || !a.shedSaid.CompareAndSwap(last, now.UnixNano()) {
+		return
+	}
+	a.shed.Add(-count)
+	s := a.gate.Stats()
+	g.log.Warn("Overloaded: requests are refused", "refused", count, "limit", s.Limit, "running", s.InFlight, "waiting", s.Waiting,
+		"abandoned", a.abandoned.Load())
 }
 
 // codeOf returns the code of a request that failed, as clients get it but for those that have left.

@@ -85,7 +85,11 @@ func (x *exchange) pause(wait time.Duration) error {
 
 // enter takes a place among the handlers that run.
 func (a *App) enter(ctx context.Context, rt *route) (limit.Pass, error) {
-	pass, err := a.gate.Enter(ctx, rt.priority, time.Now().Add(rt.policy.Timeout.D()), rt.usual)
+	longest := rt.policy.Timeout.D()
+	if promise := rt.policy.SLO; promise != nil && promise.Latency > 0 {
+		longest = min(longest, promise.Latency.D()/2) // the other half is for the handler
+	}
+	pass, err := a.gate.Enter(ctx, rt.priority, time.Now().Add(longest), rt.usual)
 	if pass.Waited > 0 {
 		a.waited.With().Observe(pass.Waited.Seconds())
 	}

@@ -139,9 +139,12 @@ func (g *Gate) queue(now time.Time, p Priority, deadline time.Time) (*waiter, ti
 	if g.waiting == 0 {
 		g.emptied, g.granted = now, time.Time{}
 	}
+	first := g.ahead(p)
 	if g.isCrowded(now) {
 		longest = min(longest, g.options.Wait/crowded)
-	} else if time.Duration(g.ahead(p))*g.every > longest && !g.granted.IsZero() {
+		first = g.ahead(p - 1)
+	}
+	if time.Duration(first)*g.every > longest && !g.granted.IsZero() {
 		return nil, 0, ErrHopeless
 	}
 	if g.waiting >= g.options.Queue && !g.displace(p) {
@@ -158,7 +161,7 @@ func (g *Gate) isCrowded(now time.Time) bool {
 	return g.waiting > 0 && now.Sub(g.emptied) > g.options.Wait
 }
 
-// ahead returns how many wait that go before who comes now.
+// ahead returns how many of a priority or a higher one wait.
 func (g *Gate) ahead(p Priority) (n int) {
 	for q := range p + 1 {
 		n += g.queues[q].Len()

@@ -50,7 +50,7 @@ type Server struct {
 type Overload struct {
 	InFlight int      `toml:"in_flight" doc:"Most handlers that run at once; a lower limit is found from how long they take. 0 is no limit." check:"min=0,max=1000000"`
 	Queue    int      `toml:"queue" doc:"Most requests that wait for their handler; beyond it those of the lowest priority are answered 503." check:"min=0,max=1000000"`
-	Wait     Duration `toml:"wait" doc:"Longest time that a request waits for its handler, a twentieth of it while the queue does not empty; past it 503." check:"min=10ms,max=1m"`
+	Wait     Duration `toml:"wait" doc:"Longest time that a request waits for its handler, and at most half of the latency that its route promises; a twentieth of it while the queue does not empty. Past it 503." check:"min=10ms,max=1m"`
 }
 
 // TLS names the certificate of the listener.
