@@ -29,6 +29,7 @@ type route struct {
 	info    HandlerInfo
 	handler Handler
 	metrics *telemetry.RouteMetrics
+	promise *promise // nil is none
 
 	headers      []field
 	cacheControl string // for 200 answers; "" leaves it to the handler
@@ -102,6 +103,9 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 	}
 	rt.priority = limit.Priority(slices.Index(limit.Priorities[:], p.Priority))
 	if rt.usual, err = outliving(g, fmt.Sprintf("usual\x00%s %s %s", p.Method, p.Path, p.Handler), func() *limit.Usual { return &limit.Usual{} }); err != nil {
+		return nil, err
+	}
+	if rt.promise, err = g.openPromise(p); err != nil {
 		return nil, err
 	}
 	if p.Limits.Requests > 0 && !info.Always {
@@ -199,6 +203,7 @@ func (g *generation) serve(ctx *fasthttp.RequestCtx, admin bool) {
 	if match.Route != nil {
 		x.route, x.params = g.routes[match.Index], match.Params
 	}
+	x.trace()
 	if err := x.receive(); err != nil {
 		x.refuse(err)
 		return
