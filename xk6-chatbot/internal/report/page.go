@@ -253,6 +253,9 @@ func (r *report) recoveryEvents(x axis) []event {
 		if !v.Recovered {
 			e.Label, e.Class = "not recovered", "lost"
 		}
+		if from > 60 {
+			e.Class += " before" // its label stands to the left, where there is room
+		}
 		all = append(all, e)
 	}
 	return all
@@ -264,7 +267,7 @@ func (r *report) ratePlot(p plot, x axis, all []stretch) plot {
 	for i := range all {
 		high = max(high, float64(all[i].Turns)/all[i].seconds)
 	}
-	y, ticks := valueAxis(high, func(v float64) string { return fmt.Sprintf("%.4g", v) })
+	y, ticks := valueAxis(high*1.1, func(v float64) string { return fmt.Sprintf("%.4g", v) })
 	p.Y = ticks
 	for i := range all {
 		s := &all[i]

@@ -77,7 +77,7 @@ func (a axis) down(v float64) float64 { return side - a.at(v) }
 func timeAxis(length time.Duration) (axis, []tick) {
 	a := axis{0, max(length.Seconds(), 0.001), false}
 	var ticks []tick
-	step := niceStep(a.high/5, []float64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600})
+	step := niceStep(a.high/7, []float64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600})
 	for v := 0.0; v <= a.high*1.0001; v += step {
 		ticks = append(ticks, tick{a.at(v) / 10, clock(v)})
 	}

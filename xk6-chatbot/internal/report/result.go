@@ -90,19 +90,15 @@ type resultCache struct {
 }
 
 type resultBlock struct {
-	Start   float64 `json:"start_seconds"`
-	Seconds float64 `json:"duration_seconds"`
-	Count   int64   `json:"count"`
-	Errors  int64   `json:"errors"`
-	Rate    float64 `json:"rate"`
-	*resultLatency
-}
-
-type resultLatency struct {
-	Avg    float64 `json:"avg_ms"`
-	Median float64 `json:"median_ms"`
-	P95    float64 `json:"p95_ms"`
-	P99    float64 `json:"p99_ms"`
+	Start   float64  `json:"start_seconds"`
+	Seconds float64  `json:"duration_seconds"`
+	Count   int64    `json:"count"`
+	Errors  int64    `json:"errors"`
+	Rate    float64  `json:"rate"`
+	Avg     *float64 `json:"avg_ms,omitempty"`
+	Median  *float64 `json:"median_ms,omitempty"`
+	P95     *float64 `json:"p95_ms,omitempty"`
+	P99     *float64 `json:"p99_ms,omitempty"`
 }
 
 type resultSeries struct {
@@ -317,7 +313,7 @@ func (r *report) block(first, n int) resultBlock {
 		Start: (time.Duration(first) * r.run.Width).Seconds(), Seconds: seconds, Count: sum.Turns, Errors: sum.Failed, Rate: float64(sum.OK) / seconds,
 	}
 	if s := summarize(sum.Latency); s != nil {
-		b.resultLatency = &resultLatency{s.Avg, s.Median, s.P95, s.P99}
+		b.Avg, b.Median, b.P95, b.P99 = &s.Avg, &s.Median, &s.P95, &s.P99
 	}
 	return b
 }

@@ -72,12 +72,8 @@ func (p *promise) limit() string {
 		_, source, _ := strings.Cut(p.Source, ": ")
 		return source
 	}
-	words := map[string]string{"<": "below", "<=": "at most", ">": "above", ">=": "at least", "!=": "not"}
-	value := p.value(p.Limit)
-	if word := words[p.Op]; word != "" {
-		return word + " " + value
-	}
-	return value
+	words := map[string]string{"<": "below", "<=": "at most", ">": "above", ">=": "at least", "==": "exactly", "===": "exactly", "!=": "not"}
+	return words[p.Op] + " " + p.value(p.Limit)
 }
 
 // measured is what was found.
@@ -138,9 +134,9 @@ func percent(ratio float64) string {
 	case v < 0.01:
 		return "< 0.01 %"
 	case v < 1:
-		return fmt.Sprintf("%.2f %%", v)
+		return strings.TrimSuffix(fmt.Sprintf("%.2f", v), ".00") + " %"
 	}
-	return fmt.Sprintf("%.1f %%", v)
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") + " %"
 }
 
 // share is a part of a whole, or a dash where there is no whole.
@@ -168,7 +164,7 @@ func (p *promise) sentence() string {
 	if p.Silent {
 		return fmt.Sprintf("%s: nothing was measured of what was promised, %s %s", p.where(), p.what(), p.limit())
 	}
-	s := fmt.Sprintf("%s: %s was %s, promised %s", p.where(), p.what(), p.measured(), p.limit())
+	s := fmt.Sprintf("%s: %s %s, promised %s", p.where(), p.what(), p.measured(), p.limit())
 	if p.Why != "" {
 		s += " (" + p.Why + ")"
 	}
