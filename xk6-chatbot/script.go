@@ -158,7 +158,7 @@ func (p *Policy) Thresholds(options sobek.Value) (map[string]any, error) {
 }
 
 // summary writes what the run showed, for handleSummary to return.
-func (i *instance) summary(data map[string]any, options sobek.Value) (map[string]string, error) {
+func (i *instance) summary(data map[string]any, options sobek.Value) (map[string]any, error) {
 	var o struct {
 		Dir    string         `json:"dir"`
 		Name   string         `json:"name"`
@@ -192,5 +192,14 @@ func (i *instance) summary(data map[string]any, options sobek.Value) (map[string
 	for key, value := range o.Config {
 		config[key] = value
 	}
-	return report.Files(r.recorder.Snapshot(), data, report.Options{Dir: o.Dir, Name: o.Name, Target: r.target, Config: config, Seed: o.Seed})
+	files, err := report.Files(r.recorder.Snapshot(), data,
+		report.Options{Dir: o.Dir, Name: o.Name, Target: r.target, Config: config, Seed: o.Seed})
+	if err != nil {
+		return nil, fmt.Errorf("summary: %w", err)
+	}
+	written := make(map[string]any, len(files)) // as k6 wants it
+	for name, content := range files {
+		written[name] = content
+	}
+	return written, nil
 }
