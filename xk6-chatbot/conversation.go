@@ -50,6 +50,15 @@ type Conversation struct {
 	began   time.Time
 	due     time.Time // when the next message should be sent
 	waited  bool      // due says so; otherwise it is due when it is sent
+	phase   string    // overrides that of the profile
+}
+
+// phaseAt returns the phase of a moment.
+func (c *Conversation) phaseAt(at time.Time) string {
+	if c.phase != "" {
+		return c.phase
+	}
+	return c.running.phase(at).Name
 }
 
 // Conversation begins a talk.
@@ -155,7 +164,7 @@ func (c *Conversation) send(text string, p *sendOptions, done func(*Reply, error
 		t.intended = c.due
 	}
 	c.due, c.waited = t.intended, false
-	preq.TagsAndMeta.SetTag("phase", c.running.phase(now).Name)
+	preq.TagsAndMeta.SetTag("phase", c.phaseAt(now))
 
 	callback := i.vu.RegisterCallback()
 	go func() {
@@ -323,7 +332,7 @@ func (c *Conversation) completed(ctx context.Context, errorType string) {
 		return
 	}
 	tags := c.state.Tags.GetCurrentValues()
-	tags.SetTag("phase", c.running.phase(now).Name)
+	tags.SetTag("phase", c.phaseAt(now))
 	tags.SetMetadata("conversation", c.ID)
 	value := 1.0
 	if errorType != "" {

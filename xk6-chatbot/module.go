@@ -9,6 +9,7 @@ import (
 	"go.k6.io/k6/v2/js/modules"
 
 	"github.com/innatural/chatbot/xk6-chatbot/internal/record"
+	"github.com/innatural/chatbot/xk6-chatbot/internal/search"
 )
 
 // Root is what all virtual users of a k6 process share. Its methods may be called from any goroutine.
@@ -18,7 +19,9 @@ type Root struct {
 
 	mu        sync.Mutex
 	scenarios map[string]*running
-	prompts   map[string][]Prompt // by absolute path
+	searches  map[string]*search.Search // by scenario
+	cached    map[string]*stored        // by URL
+	prompts   map[string][]Prompt       // by absolute path
 	target    string              // address of the server of the first client
 	config    map[string]any      // what the run was made with, for the report
 }
@@ -29,7 +32,8 @@ func New() *Root {
 	_, _ = rand.Read(id) // never fails, as crypto/rand says
 	return &Root{
 		run: hex.EncodeToString(id), recorder: record.New(),
-		scenarios: map[string]*running{}, prompts: map[string][]Prompt{}, config: map[string]any{},
+		scenarios: map[string]*running{}, searches: map[string]*search.Search{}, cached: map[string]*stored{},
+		prompts: map[string][]Prompt{}, config: map[string]any{},
 	}
 }
 
@@ -56,6 +60,7 @@ func (i *instance) Exports() modules.Exports {
 	return modules.Exports{Named: map[string]any{
 		"Client":     i.newClient,
 		"PromptSet":  i.newPromptSet,
+		"Search":     i.newSearch,
 		"loadPolicy": i.loadPolicy,
 		"scenario":   i.scenario,
 		"phase":      i.phase,

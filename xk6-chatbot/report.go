@@ -69,10 +69,10 @@ func (c *Conversation) report(ctx context.Context, t *turn, r result) *Reply {
 	}
 	good := r.ok && c.client.promised(duration, firstToken)
 	cache := cacheStatus(t.header)
-	now := c.running.phase(t.start)
+	phaseName := c.phaseAt(t.start)
 
 	tags := t.tags
-	tags.SetTag("phase", now.Name)
+	tags.SetTag("phase", phaseName)
 	tags.SetTag("turn", turnTag(t.index))
 	tags.SetTag("intent", c.prompts.intent(t.intent))
 	tags.SetTag("cache", cache)
@@ -108,10 +108,10 @@ func (c *Conversation) report(ctx context.Context, t *turn, r result) *Reply {
 	if cache == "hit" || cache == "miss" {
 		rate(m.cacheHits, cache == "hit")
 	}
-	if now.Name == phase.Peak {
+	if phaseName == phase.Peak {
 		add(m.spikeRequests, 1)
 	}
-	c.recovery(t, duration, r, now, add)
+	c.recovery(t, duration, r, phaseName, add)
 	c.push(&tags, t.end, samples...)
 	if r.errorType != "" {
 		tags.SetTag("error_type", r.errorType)
@@ -122,7 +122,7 @@ func (c *Conversation) report(ctx context.Context, t *turn, r result) *Reply {
 	c.push(&tags, t.end, sample{m.errors, map[bool]float64{true: 1}[r.errorType != ""]})
 
 	c.client.instance.root.recorder.Observe(record.Turn{
-		Scenario: c.running.name, Phase: now.Name, Index: t.index, Intended: t.start.Add(-lag), Start: t.start, End: t.end,
+		Scenario: c.running.name, Phase: phaseName, Index: t.index, Intended: t.start.Add(-lag), Start: t.start, End: t.end,
 		FirstToken: firstToken, Tokens: t.answer.Tokens, OK: r.ok, Shed: r.shed, ErrorType: r.errorType, Cache: cache, Bytes: t.bytes,
 		Good: good, Rule: r.rule,
 	})
@@ -139,12 +139,12 @@ func (c *Conversation) report(ctx context.Context, t *turn, r result) *Reply {
 }
 
 // recovery follows how the server comes back after a spike.
-func (c *Conversation) recovery(t *turn, duration time.Duration, r result, now phase.Phase, add func(*metrics.Metric, float64)) {
+func (c *Conversation) recovery(t *turn, duration time.Duration, r result, phaseName string, add func(*metrics.Metric, float64)) {
 	tracker := c.running.spikes(c.client.promise)
 	if tracker == nil {
 		return
 	}
-	if now.Name == phase.Baseline && r.ok {
+	if phaseName == phase.Baseline && r.ok {
 		tracker.Baseline(duration)
 	}
 	spike, ok := tracker.Observe(t.end.Sub(c.running.start), duration, r.ok)

@@ -169,6 +169,7 @@ type Recorder struct {
 	timeline   timeline
 	phases     []Phase
 	recoveries []Recovery
+	steps      []Step
 }
 
 // New returns an empty recorder.
@@ -213,6 +214,7 @@ type Run struct {
 	Moments    []Moment  // of equal length
 	Width      time.Duration
 	Recoveries []Recovery
+	Steps      []Step // of a search for the highest sustained rate
 }
 
 // Total returns all series as one.
@@ -231,6 +233,7 @@ func (r *Recorder) Snapshot() *Run {
 	run := &Run{
 		Start: r.timeline.start, Width: r.timeline.width, Moments: r.timeline.snapshot(),
 		Phases: slices.Clone(r.phases), Recoveries: slices.Clone(r.recoveries),
+		Steps: slices.Clone(r.steps),
 	}
 	for _, s := range r.order {
 		c := newSeries(s.Scenario, s.Phase)
