@@ -200,7 +200,9 @@ func (r *report) latencyPlot(p plot, x axis, all []stretch) plot {
 	if len(limits) > 0 {
 		p.Legend = append(p.Legend, legend{"promised", "promised"})
 	}
-	p.Events = r.recoveryEvents(x)
+	if p.Events = r.recoveryEvents(x); len(p.Events) > 0 {
+		p.Legend = append(p.Legend, legend{"time to recover", "recovering"})
+	}
 	for i := range all {
 		s := &all[i]
 		title := fmt.Sprintf("%s · %s · %s", clock(s.at), s.Phase, count(int(s.Turns), "turn"))
