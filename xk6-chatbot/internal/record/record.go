@@ -43,7 +43,7 @@ type Phase struct {
 // Recovery is how the server came back after a spike.
 type Recovery struct {
 	Scenario  string
-	Spike     int           // from 0
+	Spike     int           // from 1
 	Recovered bool          // before the end of the run
 	Time      time.Duration // from the end of the spike: until the server was well, or until the run ended
 }

@@ -98,7 +98,7 @@ func (r *report) tiles() []tile {
 	}
 	for _, v := range r.run.Recoveries {
 		if !v.Recovered {
-			return append(tiles, tile{"Recovery", "never", fmt.Sprintf("within %s after spike %d", duration(v.Time), v.Spike+1), "bad"})
+			return append(tiles, tile{"Recovery", "never", fmt.Sprintf("within %s after spike %d", duration(v.Time), v.Spike), "bad"})
 		}
 	}
 	if n := len(r.run.Recoveries); n > 0 {
@@ -246,7 +246,7 @@ func (r *report) limitLines(v promise, x, y axis) []limitLine {
 func (r *report) recoveryEvents(x axis) []event {
 	var all []event
 	for _, v := range r.run.Recoveries {
-		end, ok := r.peakEnd(v)
+		end, ok := r.spikeEnd(v)
 		if !ok {
 			continue
 		}

@@ -195,7 +195,7 @@ func because(p *promise, run *record.Run) string {
 	case p.Metric == "chat_recovery_time":
 		for _, r := range run.Recoveries {
 			if !r.Recovered {
-				return fmt.Sprintf("after spike %d the server had not recovered when the test ended, %s later", r.Spike+1, duration(r.Time))
+				return fmt.Sprintf("after spike %d the server had not recovered when the test ended, %s later", r.Spike, duration(r.Time))
 			}
 		}
 	case strings.HasPrefix(p.Metric, "chat_duration"):

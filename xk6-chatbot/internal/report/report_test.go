@@ -62,8 +62,8 @@ func spikeRun() *record.Run {
 		}
 		at += p.length
 	}
-	r.Recovered("spike", 0, 4200*time.Millisecond, true)
-	r.Recovered("spike", 1, 40*time.Second, false)
+	r.Recovered("spike", 1, 4200*time.Millisecond, true)
+	r.Recovered("spike", 2, 40*time.Second, false)
 	return r.Snapshot()
 }
 

@@ -323,7 +323,7 @@ func (r *report) recoveries() []resultReturn {
 	var all []resultReturn
 	for _, v := range r.run.Recoveries {
 		out := resultReturn{After: "peak", Scenario: v.Scenario, Recovered: v.Recovered, Seconds: v.Time.Seconds()}
-		if end, ok := r.peakEnd(v); ok {
+		if end, ok := r.spikeEnd(v); ok {
 			out.PeakEnd = end.Seconds()
 		}
 		all = append(all, out)
@@ -331,17 +331,20 @@ func (r *report) recoveries() []resultReturn {
 	return all
 }
 
-// peakEnd is when a spike ended, from the start of the run.
-func (r *report) peakEnd(v record.Recovery) (time.Duration, bool) {
-	n := 0
+// spikeEnd is when the load was back after a spike, from the start of the run: the start of the recovery that follows a peak.
+func (r *report) spikeEnd(v record.Recovery) (time.Duration, bool) {
+	n, peak := 0, false
 	for _, p := range r.phases {
-		if p.Scenario != v.Scenario || p.Name != "peak" {
-			continue
+		switch {
+		case p.Scenario != v.Scenario:
+		case p.Name == "peak":
+			peak = true
+		case p.Name == "recovery" && peak:
+			if n++; n == v.Spike {
+				return p.Start.Sub(r.run.Start), true
+			}
+			peak = false
 		}
-		if n == v.Spike {
-			return p.Start.Add(p.Duration).Sub(r.run.Start), true
-		}
-		n++
 	}
 	return 0, false
 }

@@ -102,9 +102,9 @@ func (r *report) errorTable() [][]string {
 
 func recovery(v record.Recovery) string {
 	if v.Recovered {
-		return fmt.Sprintf("spike %d: back to normal %s after it ended", v.Spike+1, duration(v.Time))
+		return fmt.Sprintf("spike %d: back to normal %s after it ended", v.Spike, duration(v.Time))
 	}
-	return fmt.Sprintf("spike %d: not back to normal when the test ended, %s after the spike", v.Spike+1, duration(v.Time))
+	return fmt.Sprintf("spike %d: not back to normal when the test ended, %s after the spike", v.Spike, duration(v.Time))
 }
 
 // table writes rows in columns; a cell that is empty at the end of a row is left out.

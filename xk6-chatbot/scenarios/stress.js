@@ -1,0 +1,12 @@
+// Stress: from 10 users to 100 in steps. The report shows at which step it degrades, and whether it comes back afterwards.
+import { customer, load, report, scale } from './shop.js';
+
+export const options = load('stress', ['baseline'], {
+  'chat_duration{expected_response:true}': ['p(99)<10000'],
+  errors: ['rate<0.10'],
+  chat_recovery_time: [`value<${60000 * scale}`],
+});
+
+export default () => customer([3, 5]);
+
+export const handleSummary = report('stress');
