@@ -218,7 +218,7 @@ func worst(p *promise, run *record.Run) string {
 	if at < 0 {
 		return ""
 	}
-	return fmt.Sprintf("worst %s after the start: P95 was %s", offset(run, at), micros(most))
+	return fmt.Sprintf("worst %s after the start: P95 was %s", offset(run, at), millis(ms(most)))
 }
 
 // tally lists counts by name, the highest first.

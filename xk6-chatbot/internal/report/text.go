@@ -76,12 +76,12 @@ func figures(name string, s *record.Series) []string {
 	}
 }
 
-// at is a percentile of a histogram of microseconds, or a dash where it is empty.
+// at is a percentile of a histogram of nanoseconds, or a dash where it is empty.
 func at(h *hdrhistogram.Histogram, percentile float64) string {
 	if h.TotalCount() == 0 {
 		return "–"
 	}
-	return micros(h.ValueAtPercentile(percentile))
+	return millis(ms(h.ValueAtPercentile(percentile)))
 }
 
 // errorTable is what failed, by phase.
