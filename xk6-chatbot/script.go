@@ -158,7 +158,7 @@ func (p *Policy) Thresholds(options sobek.Value) (map[string]any, error) {
 }
 
 // summary writes what the run showed, for handleSummary to return.
-func (i *instance) summary(data map[string]any, options sobek.Value) (map[string]string, error) {
+func (i *instance) summary(data map[string]any, options sobek.Value) (map[string]any, error) {
 	var o struct {
 		Dir    string         `json:"dir"`
 		Name   string         `json:"name"`
@@ -178,7 +178,7 @@ func (i *instance) summary(data map[string]any, options sobek.Value) (map[string
 			continue
 		}
 		for _, open := range s.tracker.Open() {
-			r.recorder.Recovered(name, open.Spike-1, open.After, false)
+			r.recorder.Recovered(name, open.Spike, open.After, false)
 		}
 	}
 	slices.Sort(names)
