@@ -153,7 +153,7 @@ func (c *Conversation) recovery(t *turn, duration time.Duration, r result, phase
 	}
 	add(c.client.instance.metrics.recoveryTime, metrics.D(spike.Worst))
 	if spike.Now {
-		c.client.instance.root.recorder.Recovered(c.running.name, spike.Spike-1, spike.After, true)
+		c.client.instance.root.recorder.Recovered(c.running.name, spike.Spike, spike.After, true)
 	}
 }
 

@@ -178,7 +178,7 @@ func (i *instance) summary(data map[string]any, options sobek.Value) (map[string
 			continue
 		}
 		for _, open := range s.tracker.Open() {
-			r.recorder.Recovered(name, open.Spike-1, open.After, false)
+			r.recorder.Recovered(name, open.Spike, open.After, false)
 		}
 	}
 	slices.Sort(names)

@@ -10,12 +10,18 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// What the histograms of a series hold: 1 µs to a minute in steps of 0.1 %, and 1 byte to 1 GiB in steps of 1 %.
-// Larger values count as the largest.
+// What the histograms hold: times of 100 ns to a minute, as bench's do, and sizes of 1 byte to 1 GiB. What lies outside counts as the
+// nearest.
 const (
-	MaxLatency = time.Minute
-	maxBytes   = 1 << 30
+	minTime  = 100 * time.Nanosecond
+	maxTime  = time.Minute
+	maxBytes = 1 << 30
 )
+
+// NewTimes returns an empty histogram of nanoseconds, with so many significant digits.
+func NewTimes(digits int) *hdrhistogram.Histogram {
+	return hdrhistogram.New(int64(minTime), int64(maxTime), digits)
+}
 
 // Turn is one finished turn of a conversation.
 type Turn struct {
@@ -43,7 +49,7 @@ type Phase struct {
 // Recovery is how the server came back after a spike.
 type Recovery struct {
 	Scenario  string
-	Spike     int           // from 0
+	Spike     int           // from 1
 	Recovered bool          // before the end of the run
 	Time      time.Duration // from the end of the spike: until the server was well, or until the run ended
 }
@@ -85,7 +91,7 @@ func (c *Counts) merge(o Counts) {
 	c.Misses += o.Misses
 }
 
-// Series is what the turns of one phase of one scenario came to. Histograms are of turns that succeeded, times in microseconds.
+// Series is what the turns of one phase of one scenario came to. Histograms are of turns that succeeded, times in nanoseconds.
 type Series struct {
 	Scenario, Phase string
 	Counts
@@ -101,10 +107,9 @@ type Series struct {
 }
 
 func newSeries(scenario, phase string) *Series {
-	times := func() *hdrhistogram.Histogram { return hdrhistogram.New(1, MaxLatency.Microseconds(), 3) }
 	return &Series{
 		Scenario: scenario, Phase: phase, Errors: map[string]int64{}, Rules: map[string]int64{},
-		Latency: times(), Service: times(), FirstToken: times(), Size: hdrhistogram.New(1, maxBytes, 2),
+		Latency: NewTimes(3), Service: NewTimes(3), FirstToken: NewTimes(3), Size: hdrhistogram.New(1, maxBytes, 2),
 	}
 }
 
@@ -136,7 +141,7 @@ func (s *Series) add(t *Turn) {
 
 // record adds a time to a histogram, which takes every value of its range.
 func record(h *hdrhistogram.Histogram, d time.Duration) {
-	h.RecordValue(min(max(d, time.Microsecond), MaxLatency).Microseconds()) //nolint:errcheck // within the range by min and max
+	h.RecordValue(int64(min(max(d, minTime), maxTime))) //nolint:errcheck // within the range by min and max
 }
 
 // Merge adds what another series of the run shows.

@@ -45,12 +45,12 @@ func TestSeriesHoldWhatWasObserved(t *testing.T) {
 		t.Errorf("recovery has %+v and errors %v, want %+v: what was shed is no error", recovery.Counts, recovery.Errors, want)
 	}
 	for name, got := range map[string][2]int64{
-		"service":     {peak.Service.ValueAtPercentile(95), 950_000},
-		"latency":     {peak.Latency.ValueAtPercentile(95), 952_000},
-		"first token": {peak.FirstToken.ValueAtPercentile(95), 475_000},
+		"service":     {peak.Service.ValueAtPercentile(95), 950e6},
+		"latency":     {peak.Latency.ValueAtPercentile(95), 952e6},
+		"first token": {peak.FirstToken.ValueAtPercentile(95), 475e6},
 	} {
 		if low, high := got[1]*999/1000, got[1]*1001/1000; got[0] < low || got[0] > high {
-			t.Errorf("P95 of %s is %d µs, want %d", name, got[0], got[1])
+			t.Errorf("P95 of %s is %d ns, want %d", name, got[0], got[1])
 		}
 	}
 	if len(run.Recoveries) != 1 || len(run.Phases) != 1 {
@@ -74,7 +74,7 @@ func TestExtremesAreKept(t *testing.T) {
 	backwards.Bytes, backwards.Intended = 1<<40, time.Time{}
 	r.Observe(backwards)
 	s := r.Snapshot().Series[0]
-	if s.Latency.TotalCount() != 3 || s.Latency.Max() < MaxLatency.Microseconds() || s.Size.TotalCount() != 3 {
+	if s.Latency.TotalCount() != 3 || s.Latency.Max() < int64(maxTime) || s.Size.TotalCount() != 3 {
 		t.Errorf("%d latencies up to %d, %d sizes", s.Latency.TotalCount(), s.Latency.Max(), s.Size.TotalCount())
 	}
 }
@@ -119,9 +119,9 @@ func TestTimelineIsBounded(t *testing.T) {
 			if begin := time.Duration(i) * run.Width; begin >= length/2 && m.Phase != "late" || begin+run.Width < length/2 && m.Phase != "early" {
 				t.Errorf("%v: moment %d is of phase %s", length, i, m.Phase)
 			}
-			last := (time.Duration(i+1) * run.Width / 1000).Microseconds()
-			if got := m.Latency.Max(); got > last+last/50+1 {
-				t.Errorf("%v: moment %d has a latency of %d µs, which is one of a later moment than %d", length, i, got, last)
+			last := int64(time.Duration(i+1) * run.Width / 1000)
+			if got := m.Latency.Max(); got > last+last/50+100 {
+				t.Errorf("%v: moment %d has a latency of %d ns, which is one of a later moment than %d", length, i, got, last)
 			}
 		}
 		if n != turns || counted != turns {

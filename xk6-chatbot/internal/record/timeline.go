@@ -16,7 +16,7 @@ const (
 type Moment struct {
 	Scenario, Phase string // of its latest turn
 	Counts
-	Latency *hdrhistogram.Histogram // of turns that succeeded, from their intended start, in microseconds, in steps of 1 %
+	Latency *hdrhistogram.Histogram // of turns that succeeded, from their intended start, in nanoseconds, with 2 digits
 }
 
 // Merge adds a later moment.
@@ -36,7 +36,7 @@ type timeline struct {
 func newMoments() []Moment {
 	all := make([]Moment, moments)
 	for i := range all {
-		all[i].Latency = hdrhistogram.New(1, MaxLatency.Microseconds(), 2)
+		all[i].Latency = NewTimes(2)
 	}
 	return all
 }

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"github.com/innatural/chatbot/xk6-chatbot/internal/record"
 )
 
@@ -98,7 +96,7 @@ func (r *report) tiles() []tile {
 	}
 	for _, v := range r.run.Recoveries {
 		if !v.Recovered {
-			return append(tiles, tile{"Recovery", "never", fmt.Sprintf("within %s after spike %d", duration(v.Time), v.Spike+1), "bad"})
+			return append(tiles, tile{"Recovery", "never", fmt.Sprintf("within %s after spike %d", duration(v.Time), v.Spike), "bad"})
 		}
 	}
 	if n := len(r.run.Recoveries); n > 0 {
@@ -124,7 +122,7 @@ func (r *report) stretches() []stretch {
 	var all []stretch
 	for i := 0; i < len(moments); i += size {
 		s := stretch{at: (time.Duration(i) * r.run.Width).Seconds(), seconds: (time.Duration(size) * r.run.Width).Seconds()}
-		s.Latency = hdrhistogram.New(1, record.MaxLatency.Microseconds(), 2)
+		s.Latency = record.NewTimes(2)
 		for j := range moments[i:min(i+size, len(moments))] {
 			if m := &moments[i+j]; m.Turns > 0 {
 				s.Merge(m)
@@ -170,8 +168,8 @@ func (r *report) latencyPlot(p plot, x axis, all []stretch) plot {
 	low, high := math.Inf(1), 0.0
 	for i := range all {
 		if s := &all[i]; s.OK > 0 {
-			low = min(low, float64(s.Latency.ValueAtPercentile(50))/1000)
-			high = max(high, float64(s.Latency.ValueAtPercentile(99))/1000)
+			low = min(low, ms(s.Latency.ValueAtPercentile(50)))
+			high = max(high, ms(s.Latency.ValueAtPercentile(99)))
 		}
 	}
 	limits := r.latencyLimits()
@@ -188,7 +186,7 @@ func (r *report) latencyPlot(p plot, x axis, all []stretch) plot {
 		var points [][2]float64
 		for i := range all {
 			if s := &all[i]; s.OK > 0 {
-				points = append(points, [2]float64{x.at(s.at + s.seconds/2), y.down(float64(s.Latency.ValueAtPercentile(quantile.percentile)) / 1000)})
+				points = append(points, [2]float64{x.at(s.at + s.seconds/2), y.down(ms(s.Latency.ValueAtPercentile(quantile.percentile)))})
 			}
 		}
 		p.Paths = append(p.Paths, trace(points, quantile.class))
@@ -200,7 +198,9 @@ func (r *report) latencyPlot(p plot, x axis, all []stretch) plot {
 	if len(limits) > 0 {
 		p.Legend = append(p.Legend, legend{"promised", "promised"})
 	}
-	p.Events = r.recoveryEvents(x)
+	if p.Events = r.recoveryEvents(x); len(p.Events) > 0 {
+		p.Legend = append(p.Legend, legend{"time to recover", "recovering"})
+	}
 	for i := range all {
 		s := &all[i]
 		title := fmt.Sprintf("%s · %s · %s", clock(s.at), s.Phase, count(int(s.Turns), "turn"))
@@ -244,7 +244,7 @@ func (r *report) limitLines(v promise, x, y axis) []limitLine {
 func (r *report) recoveryEvents(x axis) []event {
 	var all []event
 	for _, v := range r.run.Recoveries {
-		end, ok := r.peakEnd(v)
+		end, ok := r.spikeEnd(v)
 		if !ok {
 			continue
 		}
@@ -314,7 +314,7 @@ func (r *report) distributionPlot() plot {
 	low, high, most := math.Inf(1), 0.0, int64(10)
 	for _, s := range r.run.Series {
 		if s.OK > 0 {
-			low, high, most = min(low, float64(s.Latency.Min())/1000), max(high, float64(s.Latency.Max())/1000), max(most, s.OK)
+			low, high, most = min(low, ms(s.Latency.Min())), max(high, ms(s.Latency.Max())), max(most, s.OK)
 		}
 	}
 	if high == 0 {
@@ -336,7 +336,7 @@ func (r *report) distributionPlot() plot {
 		const steps = 100
 		for j := range steps + 1 {
 			rest := math.Pow(float64(s.OK), float64(j)/steps)
-			points = append(points, [2]float64{x.at(rest), y.down(float64(s.Latency.ValueAtPercentile(100-100/rest)) / 1000)})
+			points = append(points, [2]float64{x.at(rest), y.down(ms(s.Latency.ValueAtPercentile(100 - 100/rest)))})
 		}
 		class := fmt.Sprintf("series-%d", i%6)
 		p.Paths = append(p.Paths, trace(points, class))

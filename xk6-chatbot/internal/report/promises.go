@@ -195,7 +195,7 @@ func because(p *promise, run *record.Run) string {
 	case p.Metric == "chat_recovery_time":
 		for _, r := range run.Recoveries {
 			if !r.Recovered {
-				return fmt.Sprintf("after spike %d the server had not recovered when the test ended, %s later", r.Spike+1, duration(r.Time))
+				return fmt.Sprintf("after spike %d the server had not recovered when the test ended, %s later", r.Spike, duration(r.Time))
 			}
 		}
 	case strings.HasPrefix(p.Metric, "chat_duration"):
@@ -218,7 +218,7 @@ func worst(p *promise, run *record.Run) string {
 	if at < 0 {
 		return ""
 	}
-	return fmt.Sprintf("worst %s after the start: P95 was %s", offset(run, at), micros(most))
+	return fmt.Sprintf("worst %s after the start: P95 was %s", offset(run, at), millis(ms(most)))
 }
 
 // tally lists counts by name, the highest first.

@@ -3,6 +3,7 @@ package report
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -18,9 +19,9 @@ type Options struct {
 	Seed   int64          // of everything random
 }
 
-// Files returns the text for the terminal under "stdout", and the content of each file under its path. data is what k6 passes to
+// Files returns the text for the terminal under "stdout", and the content of each file under its path, whose folder it makes. data is what k6 passes to
 // handleSummary. The run's own histograms are where its figures come from: k6's hold no time and no phase without a threshold.
-func Files(run *record.Run, data map[string]any, o Options) (map[string]string, error) {
+func Files(run *record.Run, data map[string]any, o Options) (map[string]any, error) {
 	if o.Name == "" {
 		o.Name = "summary"
 	}
@@ -28,9 +29,12 @@ func Files(run *record.Run, data map[string]any, o Options) (map[string]string, 
 	if err != nil {
 		return nil, err
 	}
-	files := map[string]string{"stdout": r.text()}
+	files := map[string]any{"stdout": r.text()} // of any: k6 takes no other map
 	if o.Dir == "" {
 		return files, nil
+	}
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
 	}
 	for extension, write := range map[string]func() (string, error){"txt": func() (string, error) { return r.text(), nil }, "json": r.json, "html": r.html} {
 		content, err := write()

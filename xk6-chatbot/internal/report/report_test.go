@@ -62,8 +62,8 @@ func spikeRun() *record.Run {
 		}
 		at += p.length
 	}
-	r.Recovered("spike", 0, 4200*time.Millisecond, true)
-	r.Recovered("spike", 1, 40*time.Second, false)
+	r.Recovered("spike", 1, 4200*time.Millisecond, true)
+	r.Recovered("spike", 2, 40*time.Second, false)
 	return r.Snapshot()
 }
 
@@ -91,18 +91,26 @@ func files(t *testing.T, run *record.Run, data string) map[string]string {
 	if err := json.Unmarshal([]byte(data), &d); err != nil {
 		t.Fatal(err)
 	}
-	out, err := Files(run, d, Options{Dir: "results/spike", Name: "spike", Target: "http://127.0.0.1:5000", Config: map[string]any{"scale": 1}, Seed: 7})
+	dir := filepath.Join(t.TempDir(), "results")
+	out, err := Files(run, d, Options{Dir: dir, Name: "spike", Target: "http://127.0.0.1:5000", Config: map[string]any{"scale": 1}, Seed: 7})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *keep != "" {
-		for name, content := range out {
-			if err := os.WriteFile(filepath.Join(*keep, strings.ReplaceAll(strings.ToLower(t.Name()), "/", "-")+"-"+filepath.Base(name)), []byte(content), 0o644); err != nil {
+	if _, err := os.Stat(dir); err != nil {
+		t.Error(err)
+	}
+	texts := map[string]string{}
+	for name, content := range out {
+		name = filepath.Base(name)
+		texts[name] = content.(string)
+		if *keep != "" {
+			file := strings.ReplaceAll(strings.ToLower(t.Name()), "/", "-") + "-" + name
+			if err := os.WriteFile(filepath.Join(*keep, file), []byte(texts[name]), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	return out
+	return texts
 }
 
 func TestTextNamesWhatFailed(t *testing.T) {
@@ -114,7 +122,7 @@ func TestTextNamesWhatFailed(t *testing.T) {
 		"? sleep", "no turn",
 		"P95 of turn time", "912 ms", "below 500 ms", "worst 2m", "not in summaryTrendStats",
 		"spike 1: back to normal 4.2 s after it ended", "spike 2: not back to normal when the test ended, 40 s after the spike",
-		"FAILED: 4 of 8 promises not kept", "report: results/spike/spike.html",
+		"FAILED: 4 of 8 promises not kept", "results/spike.html",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
@@ -157,7 +165,7 @@ func TestWhatProvesNothingFails(t *testing.T) {
 			if !strings.Contains(out["stdout"], tt.want) {
 				t.Errorf("the text lacks %q:\n%s", tt.want, out["stdout"])
 			}
-			validate(t, out["results/spike/spike.json"])
+			validate(t, out["spike.json"])
 		})
 	}
 }
@@ -179,7 +187,7 @@ func validate(t *testing.T, result string) {
 }
 
 func TestJSONFollowsTheSchema(t *testing.T) {
-	out := files(t, spikeRun(), spikeData)["results/spike/spike.json"]
+	out := files(t, spikeRun(), spikeData)["spike.json"]
 	validate(t, out)
 	var r result
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
@@ -215,7 +223,7 @@ func TestJSONFollowsTheSchema(t *testing.T) {
 
 // The page loads nothing, says nothing on the console, and fits every screen.
 func TestPage(t *testing.T) {
-	page := files(t, spikeRun(), spikeData)["results/spike/spike.html"]
+	page := files(t, spikeRun(), spikeData)["spike.html"]
 	for _, forbidden := range []string{"http-equiv", "<script", "src=", "href=", "url(", "@import", "ZgotmplZ"} {
 		if strings.Contains(page, forbidden) {
 			t.Errorf("the page has %q", forbidden)

@@ -258,15 +258,14 @@ func (r *report) series(s *record.Series) (resultSeries, error) {
 	return out, nil
 }
 
-// summarize returns the figures of a histogram of microseconds, nil when it is empty.
+// summarize returns the figures of a histogram of nanoseconds, nil when it is empty.
 func summarize(h *hdrhistogram.Histogram) *resultSummary {
 	n := h.TotalCount()
 	if n == 0 {
 		return nil
 	}
-	ms := func(us int64) float64 { return float64(us) / 1000 }
 	s := &resultSummary{
-		Avg: h.Mean() / 1000, Median: ms(h.ValueAtPercentile(50)), P95: ms(h.ValueAtPercentile(95)), P99: ms(h.ValueAtPercentile(99)),
+		Avg: h.Mean() / 1e6, Median: ms(h.ValueAtPercentile(50)), P95: ms(h.ValueAtPercentile(95)), P99: ms(h.ValueAtPercentile(99)),
 		Min: ms(h.Min()), Max: ms(h.Max()),
 	}
 	for _, figure := range []struct {
@@ -304,7 +303,7 @@ func (r *report) blocks(s *record.Series) []resultBlock {
 
 // block sums up moments that follow each other.
 func (r *report) block(first, n int) resultBlock {
-	sum := record.Moment{Latency: hdrhistogram.New(1, record.MaxLatency.Microseconds(), 2)}
+	sum := record.Moment{Latency: record.NewTimes(2)}
 	for i := range r.run.Moments[first : first+n] {
 		sum.Merge(&r.run.Moments[first+i])
 	}
@@ -323,7 +322,7 @@ func (r *report) recoveries() []resultReturn {
 	var all []resultReturn
 	for _, v := range r.run.Recoveries {
 		out := resultReturn{After: "peak", Scenario: v.Scenario, Recovered: v.Recovered, Seconds: v.Time.Seconds()}
-		if end, ok := r.peakEnd(v); ok {
+		if end, ok := r.spikeEnd(v); ok {
 			out.PeakEnd = end.Seconds()
 		}
 		all = append(all, out)
@@ -331,17 +330,20 @@ func (r *report) recoveries() []resultReturn {
 	return all
 }
 
-// peakEnd is when a spike ended, from the start of the run.
-func (r *report) peakEnd(v record.Recovery) (time.Duration, bool) {
-	n := 0
+// spikeEnd is when the load was back after a spike, from the start of the run: the start of the recovery that follows a peak.
+func (r *report) spikeEnd(v record.Recovery) (time.Duration, bool) {
+	n, peak := 0, false
 	for _, p := range r.phases {
-		if p.Scenario != v.Scenario || p.Name != "peak" {
-			continue
+		switch {
+		case p.Scenario != v.Scenario:
+		case p.Name == "peak":
+			peak = true
+		case p.Name == "recovery" && peak:
+			if n++; n == v.Spike {
+				return p.Start.Sub(r.run.Start), true
+			}
+			peak = false
 		}
-		if n == v.Spike {
-			return p.Start.Add(p.Duration).Sub(r.run.Start), true
-		}
-		n++
 	}
 	return 0, false
 }
@@ -368,5 +370,8 @@ func (r *report) points() []resultPoint {
 	}
 	return all
 }
+
+// ms is nanoseconds as milliseconds.
+func ms(ns int64) float64 { return float64(ns) / 1e6 }
 
 func ratio(part, whole int64) float64 { return float64(part) / float64(whole) }

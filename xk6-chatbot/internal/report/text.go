@@ -76,12 +76,12 @@ func figures(name string, s *record.Series) []string {
 	}
 }
 
-// at is a percentile of a histogram of microseconds, or a dash where it is empty.
+// at is a percentile of a histogram of nanoseconds, or a dash where it is empty.
 func at(h *hdrhistogram.Histogram, percentile float64) string {
 	if h.TotalCount() == 0 {
 		return "–"
 	}
-	return micros(h.ValueAtPercentile(percentile))
+	return millis(ms(h.ValueAtPercentile(percentile)))
 }
 
 // errorTable is what failed, by phase.
@@ -102,9 +102,9 @@ func (r *report) errorTable() [][]string {
 
 func recovery(v record.Recovery) string {
 	if v.Recovered {
-		return fmt.Sprintf("spike %d: back to normal %s after it ended", v.Spike+1, duration(v.Time))
+		return fmt.Sprintf("spike %d: back to normal %s after it ended", v.Spike, duration(v.Time))
 	}
-	return fmt.Sprintf("spike %d: not back to normal when the test ended, %s after the spike", v.Spike+1, duration(v.Time))
+	return fmt.Sprintf("spike %d: not back to normal when the test ended, %s after the spike", v.Spike, duration(v.Time))
 }
 
 // table writes rows in columns; a cell that is empty at the end of a row is left out.

@@ -99,8 +99,6 @@ func (p *promise) value(v float64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0")
 }
 
-func micros(us int64) string { return millis(float64(us) / 1000) }
-
 // millis writes milliseconds with three figures.
 func millis(ms float64) string {
 	switch {

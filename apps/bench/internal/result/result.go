@@ -26,7 +26,7 @@ type Document struct {
 	Kind          string `json:"kind"`
 	Tool          Tool   `json:"tool"`
 
-	*Measured             // of a run
+	*Measured              // of a run
 	Comparison *Comparison `json:"comparison,omitempty"`
 	Base       *Document   `json:"base,omitempty"`
 	Cand       *Document   `json:"cand,omitempty"`
