@@ -197,9 +197,5 @@ func (i *instance) summary(data map[string]any, options sobek.Value) (map[string
 	if err != nil {
 		return nil, fmt.Errorf("summary: %w", err)
 	}
-	written := make(map[string]any, len(files)) // as k6 wants it
-	for name, content := range files {
-		written[name] = content
-	}
-	return written, nil
+	return files, nil
 }

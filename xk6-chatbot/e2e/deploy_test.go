@@ -96,7 +96,7 @@ func TestArchiveRunsElsewhere(t *testing.T) {
 	file := spec["script"].(map[string]any)["configMap"].(map[string]any)["file"].(string)
 	name := strings.TrimSuffix(file, ".tar")
 	archive := filepath.Join(t.TempDir(), file)
-	if out, err := exec.CommandContext(t.Context(), k6, "archive", "-O", archive, "../scenarios/"+name+".js").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), k6, "archive", "-e", "SCALE=0.02", "-O", archive, "../scenarios/"+name+".js").CombinedOutput(); err != nil {
 		t.Fatalf("archive: %v\n%s", err, out)
 	}
 	if size := fileSize(t, archive); size > 1<<20 {
@@ -105,7 +105,7 @@ func TestArchiveRunsElsewhere(t *testing.T) {
 	dir := t.TempDir()
 	arguments := strings.NewReplacer("http://chatbot.shop.svc:5000", shop(t), "/tmp", dir).Replace(spec["arguments"].(string))
 	arguments, _, _ = strings.Cut(arguments, " -o ") // Prometheus has a test of its own
-	r := load(t, append(strings.Fields(arguments), "-e", "SCALE=0.02", archive)...)
+	r := load(t, append(strings.Fields(arguments), archive)...)
 	r.wants(t, 0, "PASSED")
 	if fileSize(t, filepath.Join(dir, name+".html")) == 0 {
 		t.Error("the report is empty")

@@ -1,9 +1,9 @@
 // What the shop's scenarios share: the server and what its policy promises, the customers, and the report.
 import { Client, loadPolicy, scenario, summary } from 'k6/x/chatbot';
 
-const scale = Number(__ENV.SCALE || 1); // of every duration: 0.05 is the same shape in a twentieth of the time
-const policy = loadPolicy(__ENV.POLICY || '../../policies/chatbot.toml');
-const bot = new Client({ baseURL: __ENV.BASE_URL || 'http://127.0.0.1:5000', slo: policy.slo });
+export const scale = Number(__ENV.SCALE || 1); // of every duration: 0.05 is the same shape in a twentieth of the time
+export const policy = loadPolicy(__ENV.POLICY || '../../policies/chatbot.toml');
+export const bot = new Client({ baseURL: __ENV.BASE_URL || 'http://127.0.0.1:5000', slo: policy.slo });
 
 // load returns the options of a scenario: its stages, what the policy promises of the phases named (or what they say instead), and
 // what is promised of the whole.

@@ -31,6 +31,9 @@ type page struct {
 	PhaseHeader                             []string
 	Failures                                [][]string
 	Recoveries                              []string
+	Found                                   string
+	StepHeader                              []string
+	Steps                                   [][]string
 	Setting                                 [][2]string
 	Style                                   template.CSS
 }
@@ -65,6 +68,9 @@ func (r *report) page() page {
 	}
 	p.Reasons = append(p.Reasons, r.invalid...)
 	p.PhaseHeader, p.Phases = r.phaseTable()
+	if p.StepHeader, p.Steps = r.stepTable(); p.Steps != nil {
+		p.Found = r.found()
+	}
 	for _, v := range r.run.Recoveries {
 		p.Recoveries = append(p.Recoveries, recovery(v))
 	}

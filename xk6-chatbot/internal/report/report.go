@@ -79,6 +79,7 @@ func newReport(run *record.Run, data map[string]any, o Options) (*report, error)
 	if lag, ok := s.Metrics["chat_schedule_lag"].Values["p(99)"]; ok {
 		r.lagP99 = &lag
 	}
+	r.maxRate = s.Metrics["chat_max_rate"].Values["value"]
 	r.cpu = cpuShare(s.State.Milliseconds)
 	r.invalid = r.validity()
 	return r, nil

@@ -24,6 +24,10 @@ func (r *report) text() string {
 		b.WriteString("\nwhat failed\n")
 		table(&b, nil, rows)
 	}
+	if header, rows := r.stepTable(); rows != nil {
+		fmt.Fprintf(&b, "\nsearch: %s\n", r.found())
+		table(&b, header, rows)
+	}
 	if len(r.run.Recoveries) > 0 {
 		b.WriteString("\nrecovery\n")
 		for _, v := range r.run.Recoveries {
@@ -98,6 +102,36 @@ func (r *report) errorTable() [][]string {
 		rows = append(rows, []string{s.Phase, why})
 	}
 	return rows
+}
+
+// found is the outcome of a search for the highest sustained rate.
+func (r *report) found() string {
+	if r.maxRate == 0 {
+		return "no rate was found at which the promise held, and held again"
+	}
+	return fmt.Sprintf("the promise holds up to %.3g turns per second", r.maxRate)
+}
+
+// stepTable is the rates that a search has tried, nil when there was none.
+func (r *report) stepTable() (header []string, rows [][]string) {
+	for _, s := range r.run.Steps {
+		what := "held"
+		switch {
+		case s.Starved > 0:
+			what = fmt.Sprintf("not known: %d had to wait for a free user (maxVUs)", s.Starved)
+		case !s.Held:
+			what = "broke"
+		}
+		kind := "tried"
+		if s.Control {
+			kind = "control"
+		}
+		rows = append(rows, []string{
+			fmt.Sprintf("%.3g/s", s.Rate), kind, duration(s.Start.Sub(r.run.Start)), fmt.Sprint(s.Turns),
+			share(int64(s.Late), int64(s.Turns)), share(int64(s.Failed), int64(s.Turns)), what,
+		})
+	}
+	return []string{"rate", "", "at", "turns", "too late", "failed", "promise"}, rows
 }
 
 func recovery(v record.Recovery) string {

@@ -20,6 +20,8 @@ var names = map[string]string{
 	"chat_goodput":                 "goodput",
 	"chat_cache_contract":          "kept cache contract",
 	"chat_cache_hits":              "cache hits",
+	"chat_turns":                   "turns",
+	"chat_max_rate":                "highest sustained rate",
 	"chat_shed":                    "shed turns",
 	"errors":                       "failed turns",
 	"dropped_iterations":           "conversations that never started",
@@ -116,6 +118,8 @@ func millis(ms float64) string {
 
 func duration(d time.Duration) string {
 	switch {
+	case d < time.Second:
+		return millis(ms(int64(d)))
 	case d < time.Minute:
 		return fmt.Sprintf("%.3g s", d.Seconds())
 	case d < time.Hour:
