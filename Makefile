@@ -7,7 +7,7 @@ TOOLS := bin/tools
 CLIENTS := plugins/chat/openaitest
 FUZZTIME ?= 20s
 
-.PHONY: help build run test race lint fmt generate check eval bench bench-peers fuzz deps clean
+.PHONY: help build run test race lint fmt generate check eval bench k6 bench-peers fuzz deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: ## measure what is promised (takes a few minutes)
 	go test -run '^$$' -bench . -benchmem ./framework/... ./plugins/... ./apps/...
 	FAULT_SECONDS=30 go test -count=1 -v -run TestFaultsUnderLoad ./framework
 	FAULTS=all go test -count=1 -run TestEveryFaultUnderLoad ./apps/chatbot
+
+k6: ## build bin/k6, a k6 with k6/x/chatbot, the load kit
+	CGO_ENABLED=0 go build -C xk6-chatbot -trimpath -ldflags "-s -w" -o ../bin/k6 ./cmd/k6
 
 bench-peers: build ## measure a hit against bare Fiber, nginx, Varnish and Express, installing what is missing (ARGS="-rounds 9")
 	.ci/peers
