@@ -103,6 +103,21 @@ func (c *conn) ask(kind int, sent time.Time) outcome {
 	return o
 }
 
+// Probe sends a request once, and returns the status of its answer.
+func (g *Generator) Probe(kind int) (status int, err error) {
+	c := g.take()
+	defer g.give(c)
+	if err := c.exchange(g.wire[kind], g.plan.Requests[kind].Method, time.Now()); err != nil {
+		c.close()
+		return 0, err
+	}
+	status = c.answer.StatusCode()
+	if c.answer.ConnectionClose() {
+		c.close()
+	}
+	return status, nil
+}
+
 // errIdle marks the end of a connection before the first byte of an answer.
 var errIdle = errors.New("closed before the answer")
 
@@ -141,29 +156,30 @@ func (c *conn) ended(err error) error {
 }
 
 func (c *conn) open(deadline time.Time) error {
-	to := c.g.plan.URL
-	address := to.Host
-	if to.Port() == "" {
-		address = net.JoinHostPort(to.Hostname(), map[string]string{"http": "80", "https": "443"}[to.Scheme])
-	}
-	dialer := net.Dialer{Deadline: deadline}
-	var err error
-	if to.Scheme == "https" {
-		c.net, err = tls.DialWithDialer(&dialer, "tcp", address, &tls.Config{ServerName: to.Hostname(), NextProtos: []string{"http/1.1"}})
-	} else {
-		c.net, err = dialer.Dial("tcp", address)
-	}
+	opened, err := c.g.dial(deadline)
 	if err != nil {
-		c.net = nil
 		return err
 	}
+	c.net, c.used = opened, false
 	if c.reader == nil {
-		c.reader = bufio.NewReaderSize(c.net, 16<<10)
+		c.reader = bufio.NewReaderSize(opened, 16<<10)
 	} else {
-		c.reader.Reset(c.net)
+		c.reader.Reset(opened)
 	}
-	c.used = false
 	return nil
+}
+
+// dial connects with the server.
+func (p Plan) dial(deadline time.Time) (net.Conn, error) {
+	address := p.URL.Host
+	if p.URL.Port() == "" {
+		address = net.JoinHostPort(p.URL.Hostname(), p.URL.Scheme) // the port's name
+	}
+	dialer := &net.Dialer{Deadline: deadline}
+	if p.URL.Scheme == "https" {
+		return tls.DialWithDialer(dialer, "tcp", address, &tls.Config{ServerName: p.URL.Hostname(), NextProtos: []string{"http/1.1"}})
+	}
+	return dialer.Dial("tcp", address)
 }
 
 func (c *conn) close() {

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"sync"
 	"syscall"
@@ -58,6 +59,9 @@ type Generator struct {
 	wire [][]byte // the requests as they are sent
 	deck []int    // their order, which repeats
 
+	dial func(deadline time.Time) (net.Conn, error)
+	wait func(ctx context.Context, due time.Time) bool
+
 	mu   sync.Mutex
 	idle []*conn
 }
@@ -76,7 +80,7 @@ func New(p Plan) (*Generator, error) {
 	case p.Timeout <= 0:
 		return nil, fmt.Errorf("a timeout of %v: it must be more than none", p.Timeout)
 	}
-	g := &Generator{plan: p}
+	g := &Generator{plan: p, dial: p.dial, wait: waitUntil}
 	for _, r := range p.Requests {
 		g.wire = append(g.wire, r.bytes(p.URL))
 	}
@@ -113,7 +117,7 @@ func (g *Generator) Run(ctx context.Context, warmup, duration time.Duration, blo
 		return nil, fmt.Errorf("%d endpoints in %d blocks over %v: there must be some, and not more than %d histograms", len(g.plan.Requests), blocks, duration, MaxCells)
 	}
 	start := time.Now().Add(5 * time.Millisecond) // when all is ready
-	rec := newRecording(start.Add(warmup), duration, len(g.plan.Requests), blocks)
+	rec := newRecording(g.plan.Rate > 0, start.Add(warmup), duration, len(g.plan.Requests), blocks)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var senders sync.WaitGroup

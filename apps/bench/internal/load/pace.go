@@ -45,7 +45,7 @@ func (g *Generator) open(ctx context.Context, start time.Time, rec *Recording) {
 	next := schedule(g.plan)
 	for turn := 0; ; turn++ {
 		due := start.Add(next())
-		if !due.Before(end) || !waitUntil(ctx, due) {
+		if !due.Before(end) || !g.wait(ctx, due) {
 			break
 		}
 		if free.Load() <= int64(len(jobs)) && connections < g.plan.Connections {

@@ -19,6 +19,9 @@ const (
 // NewHistogram returns a histogram of times in nanoseconds, with three digits.
 func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(shortest, longest, 3) }
 
+// NewSizes returns a histogram of bytes.
+func NewSizes() *hdrhistogram.Histogram { return hdrhistogram.New(1, largest, 3) }
+
 // Recording is what was measured in a run. It is read when the run is over.
 type Recording struct {
 	Started     time.Time // without warm-up
@@ -31,7 +34,8 @@ type Recording struct {
 	Dropped     int64                   // those of them that never were
 	Exhausted   bool                    // whether all connections were busy in the end
 
-	mu    sync.Mutex // of the four counts
+	open  bool       // whether requests are due
+	mu    sync.Mutex // of the lag and its counts
 	marks []mark     // at the start of each block, and at the end
 }
 
@@ -61,12 +65,25 @@ type Block struct {
 	Least, Most   time.Duration           // likewise
 }
 
-func newRecording(started time.Time, duration time.Duration, kinds, blocks int) *Recording {
+// Add adds another block of the same time.
+func (b *Block) Add(o *Block) {
+	b.Count += o.Count
+	b.Failed += o.Failed
+	b.Latency.Merge(o.Latency)
+	b.Sum += o.Sum
+	if b.Least == 0 || o.Least > 0 && o.Least < b.Least {
+		b.Least = o.Least
+	}
+	b.Most = max(b.Most, o.Most)
+}
+
+func newRecording(open bool, started time.Time, duration time.Duration, kinds, blocks int) *Recording {
 	r := &Recording{
-		Started: started, Duration: duration, BlockLength: duration / time.Duration(blocks), Lag: NewHistogram(), marks: make([]mark, blocks+1),
+		Started: started, Duration: duration, BlockLength: duration / time.Duration(blocks), Lag: NewHistogram(),
+		open: open, marks: make([]mark, blocks+1),
 	}
 	for range kinds {
-		k := &Kind{Failed: map[string]int64{}, Service: NewHistogram(), Size: hdrhistogram.New(1, largest, 3)}
+		k := &Kind{Failed: map[string]int64{}, Service: NewHistogram(), Size: NewSizes()}
 		for range blocks {
 			k.Blocks = append(k.Blocks, &Block{Latency: NewHistogram()})
 		}
@@ -91,14 +108,13 @@ const late = 10 * time.Millisecond
 // in time.
 func (r *Recording) add(kind int, due, sent time.Time, o outcome) {
 	block := r.block(due)
+	if block >= 0 && !r.open {
+		block = r.block(o.ended)
+	}
 	if block < 0 {
 		return
 	}
-	if due == sent {
-		if block = r.block(o.ended); block < 0 {
-			return
-		}
-	} else {
+	if r.open {
 		r.mu.Lock()
 		r.Due++
 		if sent.Sub(r.Started) < r.Duration+late {
@@ -181,4 +197,6 @@ func (r *Recording) ClientCPU() float64 {
 }
 
 // ServerCPU returns the CPU time that the server used in a block, and zero when it was not read.
-func (r *Recording) ServerCPU(block int) time.Duration { return r.marks[block+1].server - r.marks[block].server }
+func (r *Recording) ServerCPU(block int) time.Duration {
+	return r.marks[block+1].server - r.marks[block].server
+}
