@@ -14,6 +14,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/innatural/chatbot/apps/bench/internal/process"
 )
 
 // row is a peer with a request that it is loaded with.
@@ -113,7 +115,7 @@ func describe(out io.Writer, o options) {
 		}
 	}
 	fmt.Fprintf(out, "CPU time of one request, GET %s, %d connections, %d rounds of %v\n", target, o.connections, o.rounds, o.duration)
-	fmt.Fprintf(out, "%d cores, %s\n%s, fiber %s, fasthttp %s", runtime.NumCPU(), machine(), runtime.Version(),
+	fmt.Fprintf(out, "%d cores, %s\n%s, fiber %s, fasthttp %s", runtime.NumCPU(), process.ReadMachine(), runtime.Version(),
 		versions["github.com/gofiber/fiber/v2"], versions["github.com/valyala/fasthttp"])
 }
 
@@ -183,7 +185,7 @@ func (r *row) load(ctx context.Context, o options) (measurement, error) {
 		Address: r.peer.address, Request: request(r.peer.address, r.fields...), Status: r.answer.Status,
 		Connections: o.connections, Duration: o.duration,
 	}
-	userBefore, systemBefore, err := r.peer.process.cpu()
+	userBefore, systemBefore, err := r.peer.process.CPU()
 	if err != nil {
 		return measurement{}, fmt.Errorf("%s: %w", r.name, err)
 	}
@@ -191,7 +193,7 @@ func (r *row) load(ctx context.Context, o options) (measurement, error) {
 	if err != nil {
 		return measurement{}, fmt.Errorf("%s: %w", r.name, err)
 	}
-	user, system, err := r.peer.process.cpu()
+	user, system, err := r.peer.process.CPU()
 	if err != nil {
 		return measurement{}, fmt.Errorf("%s: %w", r.name, err)
 	}

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/innatural/chatbot/apps/bench/internal/process"
 )
 
 // load is an order to the load generator: every connection sends the request again as soon as it is answered.
@@ -55,7 +57,7 @@ func (l load) run(ctx context.Context) (loaded, error) {
 	c := exec.CommandContext(ctx, self, roleLoad)
 	c.Stdin = bytes.NewReader(order)
 	c.Stderr = os.Stderr
-	c.SysProcAttr = ownGroup()
+	c.SysProcAttr = process.OwnGroup()
 	out, err := c.Output()
 	if err != nil {
 		return loaded{}, fmt.Errorf("load %s: %w", l.Address, err)

@@ -14,6 +14,8 @@ import (
 	"regexp"
 	"strings"
 	"text/template"
+
+	"github.com/innatural/chatbot/apps/bench/internal/process"
 )
 
 //go:embed policy.toml nginx.conf.tmpl
@@ -25,7 +27,7 @@ var nginxConfig = template.Must(template.ParseFS(files, "nginx.conf.tmpl"))
 type peer struct {
 	version string // with the name
 	address string
-	process *process
+	process *process.Process
 }
 
 // shop is what peers are made from: a folder, and the answers that ours gives.
@@ -34,12 +36,12 @@ type shop struct {
 	options     options
 	folder      string
 	gzip, plain answer
-	running     []*process
+	running     []*process.Process
 }
 
 func (s *shop) close() {
 	for _, p := range s.running {
-		p.stop()
+		p.Stop()
 	}
 }
 
@@ -49,7 +51,7 @@ func (s *shop) start(version, program string, args func(address string) ([]strin
 	if err != nil {
 		return nil, fmt.Errorf("%s is not installed", filepath.Base(program))
 	}
-	address, err := freeAddress()
+	address, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +59,7 @@ func (s *shop) start(version, program string, args func(address string) ([]strin
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(s.ctx, s.folder, address, path, arguments...)
+	p, err := process.Start(s.ctx, []string{"PEERS_FOLDER=" + s.folder}, address, path, arguments...)
 	if err != nil {
 		return nil, err
 	}

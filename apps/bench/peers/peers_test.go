@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net"
 	"os"
 	"regexp"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/innatural/chatbot/apps/bench/internal/process"
 	"github.com/innatural/chatbot/framework/cli"
 	"github.com/innatural/chatbot/framework/frameworktest"
 	"github.com/innatural/chatbot/plugins"
@@ -44,7 +44,7 @@ func server(t *testing.T) string {
 // childless checks that nothing that was started is left.
 func childless(t *testing.T) {
 	t.Helper()
-	if left := family(os.Getpid())[1:]; len(left) > 0 {
+	if left := process.Family(os.Getpid())[1:]; len(left) > 0 {
 		t.Errorf("processes %v are left", left)
 	}
 }
@@ -181,22 +181,6 @@ func TestRatio(t *testing.T) {
 	if median([]float64{4, 1, 3, 2}) != 2.5 {
 		t.Error("median")
 	}
-}
-
-func TestAServerThatDoesNotStart(t *testing.T) {
-	address, err := freeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := start(t.Context(), "", address, "sh", "-c", "echo no such luck; exit 3"); err == nil || !strings.Contains(err.Error(), "no such luck") {
-		t.Errorf("%v", err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := start(ctx, "", address, "sh", "-c", "sleep 60 & sleep 60"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%v", err)
-	}
-	childless(t)
 }
 
 func TestUsage(t *testing.T) {

@@ -41,8 +41,8 @@ type Change struct {
 	Base         float64  `json:"base"`
 	Cand         float64  `json:"cand"`
 	Change       float64  `json:"change"`
-	Low          float64  `json:"low"`
-	High         float64  `json:"high"`
+	Low          *float64 `json:"low,omitempty"` // nil: too few blocks for an interval
+	High         *float64 `json:"high,omitempty"`
 	Confidence   float64  `json:"confidence,omitempty"`
 	P            *float64 `json:"p,omitempty"`
 	PAdjusted    *float64 `json:"p_adjusted,omitempty"`

@@ -57,6 +57,7 @@ type Run struct {
 	DurationSeconds float64         `json:"duration_seconds"`
 	Scenario        string          `json:"scenario,omitempty"`
 	Target          string          `json:"target,omitempty"`
+	Server          string          `json:"server,omitempty"`
 	Commit          string          `json:"commit,omitempty"`
 	Config          json.RawMessage `json:"config"`
 	ConfigHash      string          `json:"config_hash"`

@@ -35,7 +35,7 @@ func full(t *testing.T) *result.Document {
 	}
 	run := result.Run{
 		ID: "a", Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), DurationSeconds: 10, Scenario: "spike",
-		Target: "http://127.0.0.1:1", Commit: "abc", Seed: 1,
+		Target: "http://127.0.0.1:1", Server: "shop.toml", Commit: "abc", Seed: 1,
 	}
 	if err := run.Configure(map[string]any{"rate": 100}); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func write(t *testing.T, d *result.Document) string {
 
 // What is written is what the schema allows, and reads as it was.
 func TestDocumentsFollowTheSchema(t *testing.T) {
-	run, p := full(t), 0.01
+	run, p, low, high := full(t), 0.01, 90.0, 110.0
 	comparison := &result.Document{
 		SchemaVersion: result.Version, Kind: result.KindComparison, Tool: result.Tool{Name: "bench", Version: "dev"}, Base: run, Cand: run,
 		Comparison: &result.Comparison{
@@ -88,7 +88,7 @@ func TestDocumentsFollowTheSchema(t *testing.T) {
 			Series: []result.SeriesVerdict{{Name: "GET /x", Phase: "peak", Scenario: "spike", Verdict: result.Regressed}},
 			Changes: []result.Change{{
 				Series: "GET /x", Phase: "peak", Scenario: "spike", Metric: "median", Unit: result.UnitMS, Base: 1, Cand: 2, Change: 100,
-				Low: 90, High: 110, Confidence: 0.95, P: &p, PAdjusted: &p, Method: "m", Margin: 5, Verdict: result.Regressed,
+				Low: &low, High: &high, Confidence: 0.95, P: &p, PAdjusted: &p, Method: "m", Margin: 5, Verdict: result.Regressed,
 				RoundsNeeded: 3, Gates: true,
 			}},
 		},

@@ -1,6 +1,7 @@
 //go:build linux
 
-package main
+// Package process runs servers that are measured, and reads what the kernel knows of them and of the machine.
+package process
 
 import (
 	"bytes"
@@ -15,8 +16,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -24,20 +23,20 @@ const (
 	stopTimeout  = 3 * time.Second
 )
 
-// process is a server under measure, with the processes that it starts.
-type process struct {
+// Process is a server under measure, with the processes that it starts.
+type Process struct {
 	command *exec.Cmd
 	said    *tail
 	exited  chan struct{}
 	err     error // once exited
 }
 
-// start starts a server, which finds its folder in the environment, and waits until it listens at an address. It ends by stop.
-func start(ctx context.Context, folder, address, program string, args ...string) (*process, error) {
-	p := &process{command: exec.Command(program, args...), said: &tail{}, exited: make(chan struct{})}
-	p.command.Env = append(os.Environ(), "PEERS_FOLDER="+folder)
+// Start starts a server, with variables added to the environment, and waits until it listens at an address. It ends by Stop.
+func Start(ctx context.Context, env []string, address, program string, args ...string) (*Process, error) {
+	p := &Process{command: exec.Command(program, args...), said: &tail{}, exited: make(chan struct{})}
+	p.command.Env = append(os.Environ(), env...)
 	p.command.Stdout, p.command.Stderr = p.said, p.said
-	p.command.SysProcAttr = ownGroup()
+	p.command.SysProcAttr = OwnGroup()
 	if err := p.command.Start(); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
@@ -61,19 +60,22 @@ func start(ctx context.Context, folder, address, program string, args ...string)
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
-		p.stop()
+		p.Stop()
 		return nil, err
 	}
 }
 
-// ownGroup puts a process in a group of its own, so that Ctrl-C does not reach it before its measurement is over, and ends it with
+// OwnGroup puts a process in a group of its own, so that Ctrl-C does not reach it before its measurement is over, and ends it with
 // this program, however that ends.
-func ownGroup() *syscall.SysProcAttr {
+func OwnGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// stop ends the server and all that it started.
-func (p *process) stop() {
+// PID returns the process's id.
+func (p *Process) PID() int { return p.command.Process.Pid }
+
+// Stop ends the server and all that it started.
+func (p *Process) Stop() {
 	group := -p.command.Process.Pid
 	_ = syscall.Kill(group, syscall.SIGTERM)
 	select {
@@ -84,9 +86,9 @@ func (p *process) stop() {
 	<-p.exited
 }
 
-// cpu returns the user and system time that the kernel has charged so far to the process and its children.
-func (p *process) cpu() (user, system time.Duration, err error) {
-	for _, pid := range family(p.command.Process.Pid) {
+// CPU returns the user and system time that the kernel has charged so far to the process and its children.
+func (p *Process) CPU() (user, system time.Duration, err error) {
+	for _, pid := range Family(p.command.Process.Pid) {
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		if err != nil {
 			return 0, 0, fmt.Errorf("read CPU time: %w", err)
@@ -110,8 +112,8 @@ func (p *process) cpu() (user, system time.Duration, err error) {
 // tick is the unit of CPU times in /proc: USER_HZ is 100 on every architecture that Go knows.
 const tick = 10 * time.Millisecond
 
-// family returns a process and its descendants.
-func family(pid int) []int {
+// Family returns a process and its descendants.
+func Family(pid int) []int {
 	all := []int{pid}
 	for i := 0; i < len(all); i++ {
 		tasks, _ := os.ReadDir("/proc/" + strconv.Itoa(all[i]) + "/task") // a process that has ended has none
@@ -127,8 +129,8 @@ func family(pid int) []int {
 	return all
 }
 
-// freeAddress returns a loopback address that nobody listens on.
-func freeAddress() (string, error) {
+// FreeAddress returns a loopback address that nobody listens on.
+func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
@@ -157,25 +159,4 @@ func (t *tail) err() error {
 		return errors.New(said)
 	}
 	return nil
-}
-
-// machine describes what it is measured on.
-func machine() string {
-	var u unix.Utsname
-	release := "unknown"
-	if unix.Uname(&u) == nil {
-		release = unix.ByteSliceToString(u.Release[:])
-	}
-	model := "unknown CPU"
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(info)) {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				model = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	average, _ := os.ReadFile("/proc/loadavg")
-	busy, _, _ := strings.Cut(string(average), " ")
-	return fmt.Sprintf("Linux %s, %s, load average %s before", release, model, busy)
 }
