@@ -156,7 +156,7 @@ func startShop(t *testing.T, version, address string, env ...string) *instance {
 	i := &instance{address: address, admin: freeAddress(t)}
 	i.process = start(t, append([]string{
 		"POLICY__SERVER__LISTEN=" + i.address, "POLICY__SERVER__ADMIN__LISTEN=" + i.admin, "POLICY__SERVER__ADMIN__ONLY=/metrics",
-		"POLICY__LOG__LEVEL=warn", "POLICY__LOG__ACCESS__ENABLED=false",
+		"POLICY__LOG__LEVEL=warn", "POLICY__DEFAULTS__SLOW=10s", "POLICY__LOG__ACCESS__ENABLED=false",
 	}, env...), filepath.Join(built, version, "chatbot"), "serve", "--policy", policy)
 	eventually(t, "the shop is ready", func() bool { return status("http://"+i.admin+"/readyz") == http.StatusOK })
 	return i
