@@ -92,6 +92,7 @@ type App struct {
 	server                        *fasthttp.Server
 	admin                         *fasthttp.Server // of the admins' own listener; nil without
 	certificate, adminCertificate *certificate     // of the two listeners; nil without TLS
+	carried                       atomic.Int64     // connections that have left the server with a stream, until they end
 	returned                      returned         // connections that are back from streams
 	lines                         lineBudget       // of the access log
 }
