@@ -42,6 +42,7 @@ func startModel(t *testing.T) []string {
 // Two instances behind nginx get a new version one after the other, their policies are loaded again, and the master of their Redis
 // dies: under load no request fails, every stream ends whole, and a new instance has what the others made.
 func TestARolloutThatNoCustomerNotices(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	servers := redistest.StartSentinels(t)
 	env := append(startModel(t), stopping...)
 	env = append(env, "POLICY__CACHE__REDIS__MASTER="+redistest.MasterName,
@@ -86,6 +87,7 @@ func TestARolloutThatNoCustomerNotices(t *testing.T) {
 
 // Each process hands its sockets over to the next, whose binary is another one; nobody notices.
 func TestProcessesHandOverTheirSockets(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "chatbot")
 	install := func(version string) {
