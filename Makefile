@@ -5,6 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 TOOLS := bin/tools
 CLIENTS := plugins/chat/openaitest
+MANIFESTS := apps/chatbot/deploy/manifests
 FUZZTIME ?= 20s
 
 .PHONY: help build run test race lint fmt generate check eval bench k6 bench-peers fuzz deps clean
@@ -23,6 +24,8 @@ test: deps build ## run all tests, race detector on, installing what they need
 	go test -race -timeout 20m ./...
 	go vet -C $(CLIENTS) ./...
 	go test -C $(CLIENTS) -timeout 10m ./...
+	go vet -C $(MANIFESTS) ./...
+	go test -C $(MANIFESTS) -timeout 10m ./...
 
 deps:
 	@.ci/deps
@@ -30,6 +33,7 @@ deps:
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## check style, vet and imports
 	$(TOOLS)/golangci-lint run ./...
 	cd $(CLIENTS) && $(CURDIR)/$(TOOLS)/golangci-lint run ./...
+	cd $(MANIFESTS) && $(CURDIR)/$(TOOLS)/golangci-lint run ./...
 	@test -z "$$($(TOOLS)/gofumpt -l framework plugins apps policies)" || { $(TOOLS)/gofumpt -d framework plugins apps policies; exit 1; }
 	go test -run TestDependencies ./framework
 
@@ -49,6 +53,7 @@ eval: ## measure how well customers are understood (SET=directory for other utte
 bench: ## measure what is promised (takes a few minutes)
 	go test -run '^$$' -bench . -benchmem ./framework/... ./plugins/... ./apps/...
 	FAULT_SECONDS=30 go test -count=1 -v -run TestFaultsUnderLoad ./framework
+	ROLLOUTS=5 go test -count=1 -v -timeout 20m -run 'Rollout|HandOver' ./apps/chatbot/deploy
 	FAULTS=all go test -count=1 -run TestEveryFaultUnderLoad ./apps/chatbot
 
 k6: ## build bin/k6, a k6 with k6/x/chatbot, the load kit

@@ -101,6 +101,7 @@ type App struct {
 	admin            *fasthttp.Server // of the admins' own listener; nil without
 	certificate      *certificate     // of the listener; nil without TLS
 	adminCertificate *certificate     // of the admins'
+	carried          atomic.Int64     // connections that have left the server with a stream, until they end
 	connections      limit.Connections
 	descriptors      int        // most connections that the process may open
 	returned         returned   // connections that are back from streams

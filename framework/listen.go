@@ -151,7 +151,8 @@ func (a *App) leave(ctx context.Context, on Listeners) {
 		return
 	}
 	for end := time.Now().Add(grace); time.Now().Before(end); time.Sleep(idleCheck) {
-		if handedOver && a.server.GetOpenConnectionsCount() < 0 { // it leaves out one, which the listener was while it was open
+		open := a.server.GetOpenConnectionsCount() + 1 // it leaves out one, which the listener was while it was open
+		if handedOver && open == 0 && a.streams.Load() == 0 && a.carried.Load() == 0 {
 			break
 		}
 	}

@@ -34,6 +34,7 @@ func (x *exchange) leave() bool {
 		var next [1]byte
 		n, _ := taken.Read(next[:]) // without such a byte it is an error
 		// A client that has sent its next request already sends it again, on another connection (RFC 9112, section 9.3.2).
+		a.carried.Add(1)
 		go a.carry(b, w, keep && n == 0)
 	})
 	return true
@@ -41,6 +42,7 @@ func (x *exchange) leave() bool {
 
 // carry delivers a stream that has left the server, and goes on with its connection.
 func (a *App) carry(b *streamBody, w *chunks, keep bool) {
+	defer a.carried.Add(-1)
 	written, err := b.deliver(w)
 	if err == nil {
 		err = w.end(b.limits.write)

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -67,16 +66,20 @@ func build(version string) error {
 // process is a program that a test runs. It is killed at the end of the test.
 type process struct {
 	cmd    *exec.Cmd
-	said   output
+	log    string // file, which outlives the process: one that takes over writes on
 	exited chan struct{}
 }
 
 func start(t *testing.T, env []string, program string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(program, args...), exited: make(chan struct{})}
+	p := &process{cmd: exec.Command(program, args...), exited: make(chan struct{}), log: filepath.Join(t.TempDir(), "log")}
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
 	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
-	p.cmd.WaitDelay = time.Second // a process that took over may have the output too
+	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +91,7 @@ func start(t *testing.T, env []string, program string, args ...string) *process 
 		_ = p.cmd.Process.Kill()
 		<-p.exited
 		if t.Failed() {
-			t.Logf("%s:\n%s", filepath.Base(program), tail(p.said.String()))
+			t.Logf("%s:\n%s", filepath.Base(program), tail(p.said()))
 		}
 	})
 	return p
@@ -123,22 +126,10 @@ func (p *process) signal(t *testing.T, s os.Signal) {
 	}
 }
 
-// output is what a process says.
-type output struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
+// said returns what the process, and those that took over from it, have said.
+func (p *process) said() string {
+	text, _ := os.ReadFile(p.log) // for a reader of a failed test
+	return string(text)
 }
 
 // instance is a shop that serves.
@@ -156,7 +147,7 @@ func startShop(t *testing.T, version, address string, env ...string) *instance {
 	i := &instance{address: address, admin: freeAddress(t)}
 	i.process = start(t, append([]string{
 		"POLICY__SERVER__LISTEN=" + i.address, "POLICY__SERVER__ADMIN__LISTEN=" + i.admin, "POLICY__SERVER__ADMIN__ONLY=/metrics",
-		"POLICY__LOG__LEVEL=warn", "POLICY__LOG__ACCESS__ENABLED=false",
+		"POLICY__LOG__LEVEL=warn", "POLICY__DEFAULTS__SLOW=10s", "POLICY__LOG__ACCESS__ENABLED=false",
 	}, env...), filepath.Join(built, version, "chatbot"), "serve", "--policy", policy)
 	eventually(t, "the shop is ready", func() bool { return status("http://"+i.admin+"/readyz") == http.StatusOK })
 	return i

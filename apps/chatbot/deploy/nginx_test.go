@@ -238,6 +238,7 @@ func TestNginxRepeatsNoPOST(t *testing.T) {
 
 // An instance that is killed costs no GET.
 func TestAKilledInstanceCostsNoGET(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	one, two := startShop(t, "v1", ""), startShop(t, "v1", "")
 	l := startLoad(t, startNginx(t, one.address, two.address))
 	l.await(t, "gets", 200)
