@@ -48,7 +48,7 @@ type GateOptions struct {
 // K. Nichols and V. Jacobson, "Controlling Queue Delay" (ACM Queue 10(5), 2012). Who cannot get a place in time, by the pace at which
 // places become free, is refused at once.
 //
-// A Gate may be used concurrently. It has no goroutine.
+// A Gate may be used concurrently. It has no goroutine, and a timer only while somebody waits.
 type Gate struct {
 	mu       sync.Mutex
 	options  GateOptions
@@ -59,6 +59,7 @@ type Gate struct {
 	emptied  time.Time                  // when nobody waited last
 	granted  time.Time                  // when who waited got a place last; zero since the queue was empty
 	every    time.Duration              // that a place becomes free, on average
+	ticking  bool                       // the limit is looked at again though nobody comes or leaves
 }
 
 // crowded is the part of the longest wait that is left to each while the queue does not empty.
@@ -153,7 +154,23 @@ func (g *Gate) queue(now time.Time, p Priority, deadline time.Time) (*waiter, ti
 	w := &waiter{ready: make(chan error, 1), priority: p}
 	w.place = g.queues[p].PushBack(w)
 	g.waiting++
+	g.tick()
 	return w, longest, nil
+}
+
+// tick has the limit looked at again in a moment, as long as somebody waits: all places may be taken by what takes long.
+func (g *Gate) tick() {
+	if g.ticking || g.waiting == 0 {
+		return
+	}
+	g.ticking = true
+	time.AfterFunc(paceSpan, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.ticking = false
+		g.adjust(time.Now())
+		g.tick()
+	})
 }
 
 // isCrowded says whether the queue has not been empty for long.
