@@ -221,6 +221,7 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 			if r = c.result; r.stream == nil || r.response.Upgrade != nil {
 				return r, nil, stop, c.outcome(r.err)
 			}
+			c.result = result{} // a stream may last for minutes, and needs its header no more
 			answered, pieces, ended = nil, r.stream.pieces, r.stream.ended
 		case first = <-pieces: // what a stream does from now on is wait
 			c.leave(true)

@@ -15,6 +15,7 @@ import (
 	"github.com/innatural/chatbot/plugins/chat/internal/budget"
 	"github.com/innatural/chatbot/plugins/chat/internal/grounding"
 	"github.com/innatural/chatbot/plugins/chat/internal/model"
+	"github.com/innatural/chatbot/plugins/chat/internal/responder"
 )
 
 // bySession says that a session counts as a customer.
@@ -165,10 +166,10 @@ func (c *chat) reserve(ctx context.Context, t *turn, next func(context.Context) 
 // ask has a model answer, sentence by sentence as far as they are borne out.
 func (c *chat) ask(ctx context.Context, t *turn, _ func(context.Context) error) error {
 	a := &asking{chat: c, turn: t, guard: c.shop.NewGuard(t.reply.Evidence, t.Message)}
-	local := t.reply
+	source, language := t.reply.Source, t.reply.Language
 	t.reply.Source, t.reply.Language = fromModel, t.language
 	prompt := t.prompt
-	t.prompt = model.Request{} // which is long, and not needed while the answer comes
+	t.prompt, t.reply.Evidence = model.Request{}, responder.Evidence{} // which are long, and not needed while the answer comes
 	result, err := c.upstreams.Complete(ctx, prompt, t.began.Add(c.options.Timeout.D()), a.take)
 	t.spent = result.Usage
 	if err == nil {
@@ -178,7 +179,7 @@ func (c *chat) ask(ctx context.Context, t *turn, _ func(context.Context) error) 
 		err = c.say(t, a.held.String())
 	}
 	if err != nil {
-		t.reply = local
+		t.reply.Source, t.reply.Language = source, language // the local answer is as it was
 		return err
 	}
 	t.reply.Text, t.reply.FinishReason, t.reply.Flagged = t.sent.String(), result.FinishReason, a.flagged

@@ -200,6 +200,7 @@ func (c *chat) completions(ctx context.Context, req *framework.Request) (*framew
 		return private(base)
 	}
 	base.Object = "chat.completion.chunk"
+	usage := r.StreamOptions.IncludeUsage // and not the request, whose stream may take minutes
 	resp := framework.EventStream(func(ctx context.Context, w *framework.Stream) error {
 		chunks := chunkWriter{&pinged{w: w}, base}
 		begun := false
@@ -217,7 +218,7 @@ func (c *chat) completions(ctx context.Context, req *framework.Request) (*framew
 		if err != nil {
 			return err
 		}
-		return chunks.finish(a, r.StreamOptions.IncludeUsage)
+		return chunks.finish(a, usage)
 	})
 	resp.StreamFailed = func(error) []byte { return streamError() }
 	return resp, nil

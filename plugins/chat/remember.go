@@ -24,11 +24,7 @@ var errBusy = &framework.Error{
 // nothing had been said. A conversation that the client holds is answered again, for what its last messages leave to refer to.
 func (c *chat) converse(ctx context.Context, t *turn, next func(context.Context) error) error {
 	if t.SessionID == "" {
-		for _, s := range t.said() {
-			a := c.responder.Answer(question(t.before, &turnRequest{Message: s}))
-			t.before.Last, t.before.Memory = a.Language, a.Memory
-			t.before.Count++
-		}
+		c.replay(t)
 		return c.admit(ctx, t, next)
 	}
 	talk, err := c.talks.Begin(ctx, t.SessionID)
@@ -44,6 +40,15 @@ func (c *chat) converse(ctx context.Context, t *turn, next func(context.Context)
 		c.notKept(ctx, "conversations", err)
 	}
 	return c.admit(ctx, t, next)
+}
+
+// replay answers again what the customer said before.
+func (c *chat) replay(t *turn) {
+	for _, s := range t.said() {
+		a := c.responder.Answer(question(t.before, &turnRequest{Message: s}))
+		t.before.Last, t.before.Memory = a.Language, a.Memory
+		t.before.Count++
+	}
 }
 
 // admit tells the client that the answer is being made.
@@ -112,10 +117,13 @@ func (c *chat) keep(ctx context.Context, t *turn, err error) {
 
 // consult has the desk do what the answer needs, and completes the answer.
 func (c *chat) consult(ctx context.Context, t *turn, next func(context.Context) error) error {
-	order := t.reply.Desk
-	if order == nil {
-		return next(ctx)
+	if order := t.reply.Desk; order != nil {
+		c.consulted(ctx, t, order)
 	}
+	return next(ctx)
+}
+
+func (c *chat) consulted(ctx context.Context, t *turn, order *responder.DeskRequest) {
 	var ticket *desk.Ticket
 	var err error
 	if order.Open != nil {
@@ -127,7 +135,6 @@ func (c *chat) consult(ctx context.Context, t *turn, next func(context.Context) 
 		c.notKept(ctx, "tickets", err)
 	}
 	t.reply.Answer = c.responder.Desked(t.reply.Answer, question(t.before, t.turnRequest), ticket, err)
-	return next(ctx)
 }
 
 // recall reads a conversation for what surrounds it: the language of a greeting, say.

@@ -159,10 +159,16 @@ func (c *chat) measure(ctx context.Context, t *turn, next func(context.Context) 
 
 // respond makes the local answer.
 func (c *chat) respond(ctx context.Context, t *turn, next func(context.Context) error) error {
+	c.makeLocal(t)
+	return next(ctx)
+}
+
+// makeLocal is a function of its own, as others of long answers are: what it needs of the stack is given back before the rest of the
+// way, on which thousands of turns may wait for a model.
+func (c *chat) makeLocal(t *turn) {
 	q := question(t.before, t.turnRequest)
 	t.language = q.Language
 	t.reply = reply{Answer: c.responder.Answer(q), Source: embedded, FinishReason: "stop"}
-	return next(ctx)
 }
 
 // speak says the local answer, after what was said already.

@@ -13,11 +13,12 @@ type term struct {
 // terms turns words into what is compared: concepts, and stems of the words that are no stop words. The stem of a word in
 // the language comes from stem.
 func (l *lexicon) terms(tokens []Token, language int, stem func(Token) string) []term {
-	stems := make([]string, len(tokens))
-	for i, t := range tokens {
-		stems[i] = stem(t)
+	var space [16]string // most texts are short
+	stems := space[:0]
+	for _, t := range tokens {
+		stems = append(stems, stem(t))
 	}
-	out := make([]term, 0, len(tokens)+4)
+	out := make([]term, 0, len(tokens))
 	for i := 0; i < len(tokens); i++ {
 		p := l.phrases[language].longest(stems[i:])
 		if p != nil && len(p.stems) > 1 {

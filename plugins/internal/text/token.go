@@ -47,7 +47,8 @@ func Tokens(s string) []Token {
 	if !isUsual(s) && !norm.NFKC.IsNormalString(s) {
 		s = norm.NFKC.String(s)
 	}
-	var tokens []Token
+	const usualWord = 6 // bytes, with the space
+	tokens := make([]Token, 0, min(len(s)/usualWord+1, MaxTokens))
 	start, letters := -1, 0
 	for i, r := range s {
 		if isWord(r) {

@@ -39,9 +39,15 @@ type Utterance struct {
 // of what was said last as there is room for, then the message.
 func (s *Shop) Prompt(language string, e responder.Evidence, before []Utterance, message string, most int) []model.Message {
 	mark := rand.Text() // which no text that comes from elsewhere can hold
+	known := s.facts(e, language)
 	var system strings.Builder
+	size := len(rules)
+	for _, fact := range known {
+		size += len(fact) + len("- \n")
+	}
+	system.Grow(size + 3*len(mark)) // with what closes it
 	fmt.Fprintf(&system, rules, languageNames[language], mark)
-	for _, fact := range s.facts(e, language) {
+	for _, fact := range known {
 		if model.Tokens(system.String())+model.Tokens(fact) > most/2 {
 			break // the best come first
 		}

@@ -2,6 +2,7 @@ package intent
 
 import (
 	"math"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/innatural/chatbot/plugins/internal/text"
@@ -39,6 +40,9 @@ type reader struct {
 }
 
 func newReader() *reader { return &reader{seen: make([]uint64, 1<<rowBits/64)} }
+
+// readers are few: each serves one text while it is read.
+var readers = sync.Pool{New: func() any { return newReader() }}
 
 // read returns the features of a text: its words, stemmed in their language, pairs of neighbours, the n-grams of their
 // characters, which outlive typos, and the concepts of the shop's synonyms, which are the same in all languages. The list is good

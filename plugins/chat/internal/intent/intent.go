@@ -44,7 +44,9 @@ type Guess struct {
 // time is linear in the length of the message.
 func (c *Classifier) Classify(message, language string) []Guess {
 	scores := make([]float32, len(c.classes))
-	c.score(c.weigh(newReader().read(message, language)), scores)
+	r := readers.Get().(*reader) //nolint:forcetypeassert // the pool holds nothing else
+	c.score(c.weigh(r.read(message, language)), scores)
+	readers.Put(r)
 	softmax(scores)
 	guesses := make([]Guess, len(scores))
 	for i, p := range scores {

@@ -73,6 +73,7 @@ func (d *direct) RoundTrip(request *http.Request) (*http.Response, error) {
 		_ = c.Close()
 		return nil, err
 	}
+	response.Request = nil // which nobody asks for, while its answer may take minutes
 	response.Body = &directBody{ReadCloser: response.Body, conn: c, pool: d, stop: stop, keep: !response.Close}
 	return response, nil
 }

@@ -60,16 +60,17 @@ func (a *attempt) run(ctx context.Context, r Request, temperature float64) error
 	if err != nil {
 		return a.explain(ctx, err)
 	}
-	defer func() { _ = response.Body.Close() }() // it was only read
+	body := response.Body
+	defer func() { _ = body.Close() }() // it was only read
 	if f := refusal(response); f != nil {
 		return f
 	}
-	if err := a.read(newEventReader(response.Body), began); err != nil {
+	if err := a.read(newEventReader(body), began); err != nil {
 		return a.explain(ctx, err)
 	}
 	// What follows the end of the answer is the end of the connection's use, unless the upstream keeps it.
 	a.silence.Reset(patience)
-	_, _ = io.CopyN(io.Discard, response.Body, maxLine)
+	_, _ = io.CopyN(io.Discard, body, maxLine)
 	return nil
 }
 

@@ -52,15 +52,28 @@ func (p *phrases) form(key, language string, values ...string) string {
 
 func (p *phrases) suggest(key, language string) []string { return p.suggestions[key][language] }
 
+// fill puts values in the place of the {names} of a template; names that have none stay.
 func fill(template string, values []string) string {
-	if len(values) == 0 {
-		return template
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(template, "{")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		name, after, closed := strings.Cut(rest, "}")
+		at := 0
+		for closed && at+1 < len(values) && values[at] != name {
+			at += 2
+		}
+		if !closed || at+1 >= len(values) {
+			b.WriteByte('{')
+			template = rest
+			continue
+		}
+		b.WriteString(values[at+1])
+		template = after
 	}
-	pairs := make([]string, 0, len(values))
-	for i := 0; i+1 < len(values); i += 2 {
-		pairs = append(pairs, "{"+values[i]+"}", values[i+1])
-	}
-	return strings.NewReplacer(pairs...).Replace(template)
 }
 
 //go:embed cues.json
