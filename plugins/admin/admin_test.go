@@ -27,6 +27,33 @@ func reload(t *testing.T, s *frameworktest.Server) (status int, body string) {
 	return a.Status, a.Body
 }
 
+func TestProfile(t *testing.T) {
+	s := frameworktest.Start(t, "version = 1\n[[routes]]\npath = \"/debug/pprof/*\"\nhandler = \"admin.profile\"\naudience = \"admin\"\n", admin.Plugin())
+	for path, want := range map[string]struct {
+		status int
+		body   string // it begins so
+	}{
+		"goroutine?debug=1": {200, "goroutine profile: total "},
+		"heap":              {200, "\x1f\x8b"}, // gzip, as pprof has it
+		"profile?seconds=1": {200, "\x1f\x8b"},
+		"trace?seconds=1":   {200, "go 1."},
+		"nothing":           {404, ""},
+		"profile?seconds=x": {400, ""},
+		"profile?seconds=0": {400, ""},
+	} {
+		if a := s.Get(t, "/debug/pprof/"+path); a.Status != want.status || !strings.HasPrefix(a.Body, want.body) {
+			t.Errorf("%s: %d %.40q", path, a.Status, a.Body)
+		}
+	}
+	both := make(chan int, 2) // at once, which a process can't
+	for range cap(both) {
+		go func() { both <- s.Get(t, "/debug/pprof/profile?seconds=2").Status }()
+	}
+	if a, b := <-both, <-both; min(a, b) != http.StatusOK || max(a, b) != http.StatusConflict {
+		t.Errorf("two profiles at once: %d and %d", a, b)
+	}
+}
+
 func TestReload(t *testing.T) {
 	var text atomic.Value
 	text.Store(good)
