@@ -97,7 +97,8 @@ a policy each; only one is asked at a time.
 				return err
 			}
 			config := s.config(endpoints)
-			config.DurationSeconds, config.WarmupSeconds, config.Blocks, config.Interleaved = float64(rounds)*block.Seconds(), settle.Seconds(), rounds, true
+			config.DurationSeconds, config.WarmupSeconds = float64(rounds)*block.Seconds(), settle.Seconds()
+			config.Blocks, config.Interleaved = rounds, true
 			var runs []*result.Document
 			for _, side := range []*side{base, cand} {
 				d, err := side.document(config, s.seed, before, endpoints)
@@ -112,7 +113,7 @@ a policy each; only one is asked at a time.
 	base.flags(c, "the server that a change starts from")
 	cand.flags(c, "the server with the change")
 	f := c.Flags()
-	f.StringVar(&promises, "policy", "", "`file` of the policy whose GET routes are the endpoints and whose promises are judged; the candidate's by default")
+	f.StringVar(&promises, "policy", "", "`file` of the policy of the endpoints and of what is promised; the candidate's by default")
 	f.StringVar(&program, "server", "bin/chatbot", "`program` that serves the policies")
 	f.IntVar(&rounds, "rounds", 20, "pairs of blocks")
 	f.DurationVar(&block, "block", time.Second, "length of a block")

@@ -22,10 +22,13 @@ import (
 	"github.com/innatural/chatbot/plugins"
 )
 
-// The test program is the server, too, when it is started to serve.
+// The test program is the server, and the command, when it is started as such.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "serve" {
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == "serve":
 		os.Exit(cli.Main(cli.Program{Name: "chatbot", Version: "test", Plugins: plugins.Standard()}))
+	case filepath.Base(os.Args[0]) == "bench":
+		main()
 	}
 	frameworktest.VerifyNoLeaks(m)
 }
@@ -148,7 +151,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%v", r.Result())
 		}
 	}
-	if lines != 50 {
+	if lines < 40 || lines > 50 { // a block in which nothing was due has none
 		t.Errorf("%d lines of the benchmark format", lines)
 	}
 }

@@ -68,7 +68,7 @@ promise was broken.`,
 			defer g.Close()
 			before := process.ReadMachine()
 			line := newProgress(c.ErrOrStderr())
-			recording, err := g.Run(ctx, warmup, duration, blocks, line.show)
+			recording, err := g.Run(ctx, warmup, duration, blocks, line.observer())
 			line.clear()
 			if err != nil {
 				return err
@@ -193,12 +193,21 @@ func newProgress(out io.Writer) *progress {
 	return &progress{out: out}
 }
 
+// observer shows how a run goes; nil where nobody looks.
+func (p *progress) observer() func(load.Progress) {
+	if p.out == nil {
+		return nil
+	}
+	return p.show
+}
+
 func (p *progress) show(at load.Progress) {
 	if at.Elapsed < 0 {
 		p.say("warming up")
 		return
 	}
-	p.say(fmt.Sprintf("%.0f of %.0f s  %.0f requests/s  P95 %v  %d errors", at.Elapsed.Seconds(), at.Of.Seconds(), at.Rate, at.P95.Round(10*time.Microsecond), at.Errors))
+	p.say(fmt.Sprintf("%.0f of %.0f s  %.0f requests/s  P95 %v  %d errors",
+		at.Elapsed.Seconds(), at.Of.Seconds(), at.Rate, at.P95.Round(10*time.Microsecond), at.Errors))
 }
 
 // say writes a text over the line.

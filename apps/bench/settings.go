@@ -42,11 +42,14 @@ const (
 
 func (s *settings) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringArrayVar(&s.endpoints, "endpoint", nil, "`request` to send, such as 'GET /api/products?language=fr' or 'POST /api/chat {\"message\": …}'; may be repeated. Without it, the policy's GET routes")
-	f.StringArrayVarP(&s.headers, "header", "H", nil, "`header` of every request, such as 'X-Key: 1'; may be repeated (Accept-Encoding is gzip unless it is set)")
+	f.StringArrayVar(&s.endpoints, "endpoint", nil,
+		"`request` to send, such as '/api/faq?q=prix' or 'POST /api/chat {…}'; may be repeated; without it the policy's GET routes")
+	f.StringArrayVarP(&s.headers, "header", "H", nil,
+		"`header` of every request, such as 'X-Key: 1'; may be repeated (Accept-Encoding is gzip unless it is set)")
 	f.StringToStringVar(&s.examples, "example", nil, "`name=value` of a parameter in the policy's paths, such as id=shampooing")
-	f.Float64Var(&s.rate, "rate", defaultRate, "requests per second, of all endpoints together: they are sent when they are due, whether or not the server keeps up")
-	f.IntVarP(&s.closed, "closed", "c", 0, "instead of a rate, so many `connections` that each send a request as soon as they have an answer: for capacity")
+	f.Float64Var(&s.rate, "rate", defaultRate, "requests per second, of all endpoints together, whether or not the server keeps up")
+	f.IntVarP(&s.closed, "closed", "c", 0,
+		"instead of a rate, so many `connections` that each send a request as soon as they have an answer: for capacity")
 	f.BoolVar(&s.even, "even", false, "requests are due at even intervals, instead of as a Poisson process")
 	f.IntVar(&s.connections, "connections", defaultConnections, "most connections at a rate")
 	f.DurationVar(&s.timeout, "timeout", 10*time.Second, "longest wait for an answer")
@@ -115,8 +118,8 @@ func loadPolicy(file string) (*policy.Policy, error) {
 	return framework.PolicyFile(file, nil)(framework.Vocabulary(plugins.Standard()...))
 }
 
-// choose returns the endpoints: those given, or those of the policy's GET routes that anyone may ask for. A route is asked for by its path; where
-// that has parameters, or is refused without a query, by the first request of the policy's own tests that it answers.
+// choose returns the endpoints: those given, or those of the policy's GET routes that anyone may ask for. A route is asked for by its
+// path; where that has parameters, or is refused without a query, by the first request of the policy's own tests that it answers.
 func (s *settings) choose(ctx context.Context, server *url.URL, p *policy.Policy, note func(string)) ([]measure.Endpoint, error) {
 	header, err := s.header()
 	if err != nil {

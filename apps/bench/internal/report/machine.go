@@ -60,6 +60,9 @@ func GoBench(out io.Writer, d *result.Document) error {
 		for _, s := range run.Series {
 			name := benchfmt.Name(strings.NewReplacer(" ", "_", "\t", "_").Replace(s.Label()) + "-" + strconv.Itoa(run.Host.GOMAXPROCS))
 			for _, b := range s.Blocks {
+				if b.Count == 0 {
+					continue // the format has no line of no iterations
+				}
 				r := &benchfmt.Result{Name: name, Iters: int(b.Count)}
 				for _, c := range [][2]string{{"goos", strings.Fields(run.Host.OS + " ")[0]}, {"goarch", run.Host.Arch}, {"cpu", run.Host.CPU}, {"run", names[i]}} {
 					r.SetConfig(c[0], c[1])
