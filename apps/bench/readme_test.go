@@ -49,7 +49,7 @@ func TestReadme(t *testing.T) {
 		"after.json", "before.json",
 	)
 	commands := regexp.MustCompile(`(?m)^bin/bench .*$`).FindAllString(section, -1)
-	if len(commands) < 4 {
+	if len(commands) < 3 {
 		t.Fatalf("%d commands", len(commands))
 	}
 	for _, command := range commands {

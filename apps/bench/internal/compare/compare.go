@@ -11,7 +11,6 @@ package compare
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/innatural/chatbot/apps/bench/internal/result"
 )

@@ -64,8 +64,10 @@ func GoBench(out io.Writer, d *result.Document) error {
 					continue // the format has no line of no iterations
 				}
 				r := &benchfmt.Result{Name: name, Iters: int(b.Count)}
-				for _, c := range [][2]string{{"goos", strings.Fields(run.Host.OS + " ")[0]}, {"goarch", run.Host.Arch}, {"cpu", run.Host.CPU}, {"run", names[i]}} {
-					r.SetConfig(c[0], c[1])
+				for _, c := range [][2]string{
+					{"goos", strings.Fields(run.Host.OS + " ")[0]}, {"goarch", run.Host.Arch}, {"cpu", run.Host.CPU}, {"run", names[i]},
+				} {
+					r.Config = append(r.Config, benchfmt.Config{Key: c[0], Value: []byte(c[1]), File: true})
 				}
 				add := func(v *float64, scale float64, unit string) {
 					if v != nil {
