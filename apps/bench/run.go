@@ -150,7 +150,10 @@ func (o *outputs) write(out io.Writer, d *result.Document) error {
 		write func(io.Writer, *result.Document) error
 	}{
 		{o.json, func(w io.Writer, d *result.Document) error { return d.Write(w) }},
-		{o.html, report.HTML}, {o.markdown, report.Markdown}, {o.csv, report.CSV}, {o.gobench, report.GoBench},
+		{o.html, report.HTML},
+		{o.markdown, report.Markdown},
+		{o.csv, report.CSV},
+		{o.gobench, report.GoBench},
 	} {
 		switch form.file {
 		case "":
