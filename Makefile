@@ -13,8 +13,9 @@ FUZZTIME ?= 20s
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build bin/chatbot
+build: ## build bin/chatbot and bin/bench
 	$(GO_BUILD) -o bin/chatbot ./apps/chatbot
+	$(GO_BUILD) -o bin/bench ./apps/bench
 
 run: build ## serve the shop on 127.0.0.1:5000 (ARGS="--listen 127.0.0.1:8080" for more)
 	bin/chatbot serve --policy policies/chatbot.toml $(ARGS)

@@ -11,7 +11,6 @@ package compare
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/innatural/chatbot/apps/bench/internal/result"
 )
@@ -45,7 +44,9 @@ func Runs(base, cand *result.Document, o Options) (*result.Comparison, error) {
 			return nil, fmt.Errorf("%w: the %s is a comparison, not a run", ErrNotComparable, name)
 		}
 	}
-	c := &result.Comparison{Confidence: Confidence, Seed: o.Seed, Changes: []result.Change{}, Series: []result.SeriesVerdict{}, Warnings: []string{}}
+	c := &result.Comparison{
+		Confidence: Confidence, Seed: o.Seed, Changes: []result.Change{}, Series: []result.SeriesVerdict{}, Warnings: []string{},
+	}
 	if err := refuse(c, base, cand, o.Force); err != nil {
 		return nil, err
 	}
@@ -75,7 +76,8 @@ func Runs(base, cand *result.Document, o Options) (*result.Comparison, error) {
 	}
 	c.Interleaved = c.Paired
 	if !c.Interleaved {
-		c.Warnings = append(c.Warnings, "not interleaved: the two were measured one after the other, so a change of the machine between them looks like one of the server; bench ab measures them in turns")
+		c.Warnings = append(c.Warnings, "not interleaved: the two were measured one after the other, so a change of the machine between "+
+			"them looks like one of the server; bench ab measures them in turns")
 	}
 	closed := isClosed(base) && isClosed(cand)
 	for _, p := range pairs {
@@ -99,10 +101,12 @@ func Runs(base, cand *result.Document, o Options) (*result.Comparison, error) {
 func refuse(c *result.Comparison, base, cand *result.Document, force bool) error {
 	var problems []string
 	if base.Run.ConfigHash != cand.Run.ConfigHash {
-		problems = append(problems, fmt.Sprintf("their configurations differ (%.12s and %.12s): one was not asked what the other was", base.Run.ConfigHash, cand.Run.ConfigHash))
+		problems = append(problems, fmt.Sprintf("their configurations differ (%.12s and %.12s): one was not asked what the other was",
+			base.Run.ConfigHash, cand.Run.ConfigHash))
 	}
 	if !base.Host.Same(cand.Host) {
-		problems = append(problems, fmt.Sprintf("they were measured on different machines (%s with %d CPUs, and %s with %d)", base.Host.CPU, base.Host.CPUs, cand.Host.CPU, cand.Host.CPUs))
+		problems = append(problems, fmt.Sprintf("they were measured on different machines (%s with %d CPUs, and %s with %d)",
+			base.Host.CPU, base.Host.CPUs, cand.Host.CPU, cand.Host.CPUs))
 	}
 	for name, d := range map[string]*result.Document{"base": base, "candidate": cand} {
 		if !d.Validity.Valid {
@@ -133,27 +137,43 @@ func paired(base, cand *result.Series) bool {
 	return true
 }
 
-// metrics are what is compared of blocks.
-var metrics = []struct {
+// metric is something that is compared of blocks.
+type metric struct {
 	name, unit string
 	margin     float64
-	more       bool // whether more is better
 	tail       bool // whether the interval is by bootstrap
 	gates      bool // whether the verdict of a series waits for it
 	block      func(b result.Block) *float64
 	whole      func(s *result.Series) float64
-}{
-	{"avg", result.UnitMS, marginTime, false, false, false, func(b result.Block) *float64 { return b.Avg }, func(s *result.Series) float64 { return s.Latency.Avg }},
-	{"median", result.UnitMS, marginTime, false, false, true, func(b result.Block) *float64 { return b.Median }, func(s *result.Series) float64 { return s.Latency.Median }},
-	{"p95", result.UnitMS, marginTime, false, true, false, func(b result.Block) *float64 { return b.P95 }, func(s *result.Series) float64 { return s.Latency.P95 }},
-	{"p99", result.UnitMS, marginTime, false, true, false, func(b result.Block) *float64 { return b.P99 }, func(s *result.Series) float64 { return s.Latency.P99 }},
-	{"rate", result.UnitPerSecond, marginRate, true, false, true, func(b result.Block) *float64 { return &b.Rate }, func(s *result.Series) float64 { return s.Rate }},
-	{"cpu", result.UnitUS, marginTime, false, false, false, func(b result.Block) *float64 { return b.CPU }, cpuOf},
+}
+
+var metrics = []metric{
+	{
+		"avg", result.UnitMS, marginTime, false, false,
+		func(b result.Block) *float64 { return b.Avg }, func(s *result.Series) float64 { return s.Latency.Avg },
+	},
+	{
+		"median", result.UnitMS, marginTime, false, true,
+		func(b result.Block) *float64 { return b.Median }, func(s *result.Series) float64 { return s.Latency.Median },
+	},
+	{
+		"p95", result.UnitMS, marginTime, true, false,
+		func(b result.Block) *float64 { return b.P95 }, func(s *result.Series) float64 { return s.Latency.P95 },
+	},
+	{
+		"p99", result.UnitMS, marginTime, true, false,
+		func(b result.Block) *float64 { return b.P99 }, func(s *result.Series) float64 { return s.Latency.P99 },
+	},
+	{
+		"rate", result.UnitPerSecond, marginRate, false, true,
+		func(b result.Block) *float64 { return &b.Rate }, func(s *result.Series) float64 { return s.Rate },
+	},
+	{"cpu", result.UnitUS, marginTime, false, false, func(b result.Block) *float64 { return b.CPU }, cpuOf},
 }
 
 func cpuOf(s *result.Series) float64 {
 	if s.CPU == nil {
-		return math.NaN()
+		return 0
 	}
 	return *s.CPU
 }
@@ -164,7 +184,8 @@ func compareSeries(base, cand *result.Series, pairs, closed bool, seed uint64) (
 	of := result.Change{Series: base.Name, Phase: base.Phase, Scenario: base.Scenario}
 	few := min(len(base.Blocks), len(cand.Blocks))
 	if few < minBlocks {
-		warning = fmt.Sprintf("%s: %d blocks are too few for a verdict on times; there must be %d, and should be 20", base.Label(), few, minBlocks)
+		warning = fmt.Sprintf("%s: %d blocks are too few for a verdict on times; there must be %d, and should be 20",
+			base.Label(), few, minBlocks)
 	} else if base.Latency != nil && cand.Latency != nil {
 		for _, m := range metrics {
 			if m.name == "rate" && !closed {

@@ -114,7 +114,8 @@ const observeEvery = 200 * time.Millisecond
 // plan's timeout. It tells an observer, when there is one, how it goes. An error means that nothing was measured, as when ctx ends.
 func (g *Generator) Run(ctx context.Context, warmup, duration time.Duration, blocks int, observe func(Progress)) (*Recording, error) {
 	if duration <= 0 || blocks < 1 || len(g.plan.Requests)*blocks > MaxCells {
-		return nil, fmt.Errorf("%d endpoints in %d blocks over %v: there must be some, and not more than %d histograms", len(g.plan.Requests), blocks, duration, MaxCells)
+		return nil, fmt.Errorf("%d endpoints in %d blocks over %v: there must be some, and not more than %d histograms",
+			len(g.plan.Requests), blocks, duration, MaxCells)
 	}
 	start := time.Now().Add(5 * time.Millisecond) // when all is ready
 	rec := newRecording(g.plan.Rate > 0, start.Add(warmup), duration, len(g.plan.Requests), blocks)
@@ -143,10 +144,10 @@ func (g *Generator) Run(ctx context.Context, warmup, duration time.Duration, blo
 // attend reads the clocks at the ends of the blocks, and tells the observer, until the measured part is over.
 func (g *Generator) attend(ctx context.Context, rec *Recording, observe func(Progress)) error {
 	var before Progress
-	if observe == nil {
-		observe = func(Progress) {}
-	}
 	next := time.Now()
+	if observe == nil {
+		next = rec.Started.Add(rec.Duration + time.Hour) // never
+	}
 	for block := 0; block <= len(rec.marks)-1; {
 		due := rec.Started.Add(time.Duration(block) * rec.BlockLength)
 		wait := min(time.Until(due), time.Until(next))

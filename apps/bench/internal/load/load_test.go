@@ -154,7 +154,8 @@ func TestFiguresAreTrue(t *testing.T) {
 	}{
 		{
 			"constant", 10, func(int, time.Duration) time.Duration { return base },
-			map[float64]time.Duration{0: base, 50: base, 95: base, 99: base, 100: base}, 0, base,
+			map[float64]time.Duration{0: base, 50: base, 95: base, 99: base, 100: base},
+			0, base,
 		},
 		{
 			"exponential", 50, func(i int, _ time.Duration) time.Duration { return shuffled[(i+n)%n] },
@@ -163,7 +164,8 @@ func TestFiguresAreTrue(t *testing.T) {
 		},
 		{ // What was due in the two of ten seconds waits for their end: latencies that go from 2 s down to nothing, 10 ms apart.
 			"freeze", 500, frozen(base),
-			map[float64]time.Duration{50: base, 95: 1500*time.Millisecond + base, 99: 1900*time.Millisecond + base, 100: 2*time.Second + base}, 0,
+			map[float64]time.Duration{50: base, 95: 1500*time.Millisecond + base, 99: 1900*time.Millisecond + base, 100: 2*time.Second + base},
+			0,
 			1500*time.Millisecond + base,
 		},
 		{ // One connection is held for the two seconds; 400 more wait for it, the kth of which is due 10k ms and ends 5k ms after the first.
@@ -276,8 +278,15 @@ func TestOutcomes(t *testing.T) {
 		failed                       string
 		hits, misses, shed, unserved bool
 	}{
-		{hits: true}, {misses: true}, {shed: true}, {failed: failed5xx, unserved: true}, {failed: failed4xx}, {failed: failedTimeout, unserved: true},
-		{failed: failedDecode, unserved: true}, {failed: failedNetwork, unserved: true}, {},
+		{hits: true},
+		{misses: true},
+		{shed: true},
+		{failed: failed5xx, unserved: true},
+		{failed: failed4xx},
+		{failed: failedTimeout, unserved: true},
+		{failed: failedDecode, unserved: true},
+		{failed: failedNetwork, unserved: true},
+		{},
 	} {
 		k, name := rec.Kinds[i], requests[i].Target
 		all := func(n int64, wanted bool) bool { return n == 0 && !wanted || n == k.Count && wanted }
