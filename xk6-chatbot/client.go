@@ -64,7 +64,7 @@ func (i *instance) newClient(call sobek.ConstructorCall) *sobek.Object {
 		common.Throw(rt, fmt.Errorf("new Client: %w", err))
 	}
 	i.root.describe("client", c.options.BaseURL, map[string]any{
-		"baseURL": c.options.BaseURL, "path": c.options.Path, "protocol": c.options.Protocol, "stream": c.options.Stream,
+		"path": c.options.Path, "protocol": c.options.Protocol, "stream": c.options.Stream,
 	})
 	return rt.ToValue(c).ToObject(rt)
 }
