@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -19,6 +23,17 @@ func TestHealthyServerKeepsItsPromises(t *testing.T) {
 				t.Errorf("the report tells %d phases apart", len(series))
 			}
 		})
+	}
+}
+
+// The search finds the rate that a server can bear: one message at a time, 25 ms each, is at most 40 a second.
+func TestBreakpointFindsTheRate(t *testing.T) {
+	t.Parallel()
+	r := scenario(t, "breakpoint", faulty(t, 0, oneAtATime(25*time.Millisecond)), "0.025", "-e", "MAX=400", "-e", "POLICY="+strictPolicy(t))
+	r.wants(t, 0, `search: the promise holds up to \d+`, `(?m)^  \d+/s +tried .* broke$`)
+	text := regexp.MustCompile(`holds up to (\d+)`).FindStringSubmatch(r.output)
+	if rate, err := strconv.Atoi(text[1]); err != nil || rate < 8 || rate > 40 {
+		t.Errorf("the search found %v a second:\n%s", rate, r.output)
 	}
 }
 
@@ -67,4 +82,15 @@ func TestSheddingIsNoError(t *testing.T) {
 	if shed == 0 {
 		t.Error("the report knows of no shed turn")
 	}
+}
+
+// strictPolicy promises answers within 200 ms.
+func strictPolicy(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "policy.toml")
+	text := "[[routes]]\nmethod = \"POST\"\npath = \"/api/chat\"\nslo = { latency = \"200ms\", quantile = 0.95, errors = 0.02 }\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

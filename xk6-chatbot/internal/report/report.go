@@ -57,8 +57,8 @@ type report struct {
 	invalid  []string       // why the figures may be the generator's own
 	dropped  int64
 	lagP99   *float64 // ms, of an open model
-	cpu      float64 // share of the generator's processors that it used
-	maxRate  float64 // that a search has found, in turns per second
+	cpu      float64  // share of the generator's processors that it used
+	maxRate  float64  // that a search has found, in turns per second
 }
 
 func newReport(run *record.Run, data map[string]any, o Options) (*report, error) {
