@@ -40,6 +40,7 @@ func TestBreakpointFindsTheRate(t *testing.T) {
 // A server with a fault fails the scenario, which names the reason.
 func TestFaultyServerBreaksThem(t *testing.T) {
 	t.Parallel()
+	strict := "POLICY=" + strictPolicy(t)
 	for _, tt := range []struct {
 		name, scenario, scale string
 		after                 time.Duration
@@ -47,7 +48,7 @@ func TestFaultyServerBreaksThem(t *testing.T) {
 		reasons               []string
 	}{
 		{"slow", "basic", "0.02", 0, slow(600 * time.Millisecond), []string{
-			`✗ whole run +P95 of turn time +6\d\d ms +below 500 ms`, `FAILED: 1 of \d+ promises not kept`,
+			`✗ whole run +P95 of turn time +6\d\d ms +below 500 ms`, `✗ baseline +P95 of turn time from when it was due +\d\d\d ms +at most 200 ms`,
 		}},
 		{"erring", "basic", "0.02", 0, erring(10), []string{
 			`✗ whole run +failed turns +\S+ % +below 1 % +\d+ of \d+ turns failed: \d+ http_5xx`, `✗ baseline +failed turns`,
@@ -58,14 +59,15 @@ func TestFaultyServerBreaksThem(t *testing.T) {
 		{"truncating", "chat", "0.005", 0, truncating, []string{
 			`✗ whole run +failed turns .*\d+ stream; the contract was broken: \d+ terminator`,
 		}},
-		{"never recovering", "spike", "0.02", 2 * time.Second, slow(3500 * time.Millisecond), []string{
+		{"never recovering", "spike", "0.02", 2 * time.Second, slow(700 * time.Millisecond), []string{
 			`✗ whole run +recovery .* below 600 ms +after spike 1 the server had not recovered when`,
-			`spike 1: not back to normal`,
+			`spike 1: not back to normal`, `✗ recovery +P95 of turn time from when it was due +7\d\d ms +at most 200 ms`,
+			`✓ peak +P95`,
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			scenario(t, tt.scenario, faulty(t, tt.after, tt.fault), tt.scale).wants(t, 99, tt.reasons...)
+			scenario(t, tt.scenario, faulty(t, tt.after, tt.fault), tt.scale, "-e", strict).wants(t, 99, tt.reasons...)
 		})
 	}
 }
