@@ -5,6 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 TOOLS := bin/tools
 CLIENTS := plugins/chat/openaitest
+LOADKIT := xk6-chatbot
 FUZZTIME ?= 20s
 
 .PHONY: help build run test race lint fmt generate check eval bench k6 bench-peers fuzz deps clean
@@ -23,6 +24,9 @@ test: deps build ## run all tests, race detector on, installing what they need
 	go test -race -timeout 20m ./...
 	go vet -C $(CLIENTS) ./...
 	go test -C $(CLIENTS) -timeout 10m ./...
+	go vet -C $(LOADKIT) ./...
+	go test -C $(LOADKIT) -timeout 15m ./...
+	go test -C $(LOADKIT) -race ./internal/record ./internal/report
 
 deps:
 	@.ci/deps
@@ -30,7 +34,8 @@ deps:
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## check style, vet and imports
 	$(TOOLS)/golangci-lint run ./...
 	cd $(CLIENTS) && $(CURDIR)/$(TOOLS)/golangci-lint run ./...
-	@test -z "$$($(TOOLS)/gofumpt -l framework plugins apps policies)" || { $(TOOLS)/gofumpt -d framework plugins apps policies; exit 1; }
+	cd $(LOADKIT) && $(CURDIR)/$(TOOLS)/golangci-lint run ./...
+	@test -z "$$($(TOOLS)/gofumpt -l framework plugins apps policies $(LOADKIT))" || { $(TOOLS)/gofumpt -d framework plugins apps policies $(LOADKIT); exit 1; }
 	go test -run TestDependencies ./framework
 
 fmt: $(TOOLS)/golangci-lint build ## format the code and the policies
