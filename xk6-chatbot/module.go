@@ -22,8 +22,8 @@ type Root struct {
 	searches  map[string]*search.Search // by scenario
 	cached    map[string]*stored        // by URL
 	prompts   map[string][]Prompt       // by absolute path
-	target    string              // address of the server of the first client
-	config    map[string]any      // what the run was made with, for the report
+	target    string                    // address of the server of the first client
+	config    map[string]any            // what the run was made with, for the report
 }
 
 // New returns the module, for k6 to register.

@@ -130,7 +130,6 @@ func New(name string, o Options) (map[string]any, error) {
 	return s, nil
 }
 
-
 func scaled(d time.Duration, scale float64) time.Duration {
 	return time.Duration(float64(d) * scale).Round(time.Millisecond)
 }
