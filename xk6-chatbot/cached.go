@@ -164,14 +164,15 @@ func (c *Client) check(a *Cached, s *stored, h http.Header, nonce string, ttl ti
 	age := time.Duration(max(0, a.Age) * float64(time.Second))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := !s.at.IsZero() && now.Sub(s.at) < ttl-slack && !sent.Before(s.at)
-	if known {
+	at := now.Add(-age)
+	newer := s.at.IsZero() || at.Sub(s.at) > slack // somebody else had it stored again
+	if !s.at.IsZero() && now.Sub(s.at) < ttl-slack && !sent.Before(s.at) {
 		rule(ruleHit, hit)
+		if hit && !newer {
+			rule(ruleSame, hash == s.hash)
+		}
 	}
-	if known && hit {
-		rule(ruleSame, hash == s.hash)
-	}
-	if at := now.Add(-age); a.Cache == "miss" || hit && (s.at.IsZero() || at.Sub(s.at) > slack) {
+	if a.Cache == "miss" || hit && newer {
 		s.at, s.hash = at, hash
 	}
 	return samples

@@ -12,6 +12,7 @@ import (
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
+	"go.k6.io/k6/v2/js/promises"
 	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/lib/netext/httpext"
 	"go.k6.io/k6/v2/lib/types"
@@ -64,7 +65,7 @@ func (i *instance) newClient(call sobek.ConstructorCall) *sobek.Object {
 		common.Throw(rt, fmt.Errorf("new Client: %w", err))
 	}
 	i.root.describe("client", c.options.BaseURL, map[string]any{
-		"baseURL": c.options.BaseURL, "path": c.options.Path, "protocol": c.options.Protocol, "stream": c.options.Stream,
+		"path": c.options.Path, "protocol": c.options.Protocol, "stream": c.options.Stream,
 	})
 	return rt.ToValue(c).ToObject(rt)
 }
@@ -162,6 +163,31 @@ func (c *Client) request(state *lib.State, method string, to httpext.URL, header
 		preq.TagsAndMeta.SetTag(name, value)
 	}
 	return preq
+}
+
+// Health asks whether the server is well. It counts as no turn.
+func (c *Client) Health() (*sobek.Promise, error) {
+	i := c.instance
+	state := i.vu.State()
+	if state == nil {
+		return nil, errors.New("health: requests can't be made in the init context")
+	}
+	to, err := httpext.NewURL(strings.TrimSuffix(c.options.BaseURL, "/")+"/api/health", "")
+	if err != nil {
+		return nil, fmt.Errorf("health: %w", err)
+	}
+	preq := c.request(state, http.MethodGet, to, c.headers(nil))
+	promise, resolve, reject := promises.New(i.vu)
+	ctx := i.vu.Context()
+	go func() {
+		resp, err := httpext.MakeRequest(ctx, state, preq)
+		if err != nil {
+			reject(err)
+			return
+		}
+		resolve(resp.Status == http.StatusOK)
+	}()
+	return promise, nil
 }
 
 // body returns what is sent for a message of a conversation.

@@ -64,6 +64,19 @@ func slow(d time.Duration) fault {
 	}
 }
 
+// oneAtATime answers one message after another, each after a while.
+func oneAtATime(d time.Duration) fault {
+	return func(next http.Handler) http.Handler {
+		var mu sync.Mutex
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			time.Sleep(d)
+			mu.Unlock()
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
 // erring answers one message of n with a 500.
 func erring(n int64) fault {
 	return func(next http.Handler) http.Handler {

@@ -3,7 +3,7 @@ import { Search, scenario } from 'k6/x/chatbot';
 import { bot, policy, report, scale } from './shop.js';
 
 const search = new Search({
-  slo: policy.slo, start: Number(__ENV.START || 8), max: Number(__ENV.MAX || 1000), step: Math.max(20000 * scale, 100),
+  slo: policy.slo, start: Number(__ENV.START || 8), max: Number(__ENV.MAX || 1000), step: Math.max(20000 * scale, 500),
 });
 
 export const options = {

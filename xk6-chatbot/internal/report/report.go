@@ -58,6 +58,7 @@ type report struct {
 	dropped  int64
 	lagP99   *float64 // ms, of an open model
 	cpu      float64  // share of the generator's processors that it used
+	maxRate  float64  // that a search has found, in turns per second
 }
 
 func newReport(run *record.Run, data map[string]any, o Options) (*report, error) {

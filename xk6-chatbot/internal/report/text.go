@@ -117,6 +117,8 @@ func (r *report) stepTable() (header []string, rows [][]string) {
 	for _, s := range r.run.Steps {
 		what := "held"
 		switch {
+		case s.Turns == 0:
+			what = "no turn"
 		case s.Starved > 0:
 			what = fmt.Sprintf("not known: %d had to wait for a free user (maxVUs)", s.Starved)
 		case !s.Held:
@@ -127,7 +129,7 @@ func (r *report) stepTable() (header []string, rows [][]string) {
 			kind = "control"
 		}
 		rows = append(rows, []string{
-			fmt.Sprintf("%.3g/s", s.Rate), kind, duration(s.Start.Sub(r.run.Start)), fmt.Sprint(s.Turns),
+			fmt.Sprintf("%.3g/s", s.Rate), kind, duration(max(0, s.Start.Sub(r.run.Start))), fmt.Sprint(s.Turns),
 			share(int64(s.Late), int64(s.Turns)), share(int64(s.Failed), int64(s.Turns)), what,
 		})
 	}
