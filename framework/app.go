@@ -122,13 +122,18 @@ func New(config Config) (*App, error) {
 	gauge(telemetry.HTTPAbandonedHandlers, telemetry.HTTPAbandonedHandlersHelp, &a.abandoned)
 	gauge(telemetry.HTTPActiveRequests, telemetry.HTTPActiveRequestsHelp, &a.active)
 	gauge(telemetry.HTTPOpenStreams, telemetry.HTTPOpenStreamsHelp, &a.streams)
+	a.metrics.GaugeFunc(telemetry.HTTPOpenConnections, telemetry.HTTPOpenConnectionsHelp, func() float64 {
+		return float64(a.server.GetOpenConnectionsCount())
+	})
 	a.exportCache()
 	g, err := a.build(p)
 	if err != nil {
 		return nil, errors.Join(err, a.closeMemory())
 	}
 	a.use(g)
+	a.metrics.Loaded(a.started)
 	a.server = a.newServer(p)
+	a.closers.Go(a.keepPromises)
 	return a, nil
 }
 
@@ -153,6 +158,10 @@ func (a *App) exportCache() {
 	gauge(telemetry.CacheBytes, telemetry.CacheBytesHelp, func(s cache.Stats) int64 { return s.Bytes })
 	gauge(telemetry.CacheMaxBytes, telemetry.CacheMaxBytesHelp, func(s cache.Stats) int64 { return s.MaxBytes })
 	count(telemetry.CacheEvictions, telemetry.CacheEvictionsHelp, func(s cache.Stats) int64 { return s.Evictions })
+	count(telemetry.CachePurges, telemetry.CachePurgesHelp, func(s cache.Stats) int64 { return s.Purges })
+	a.metrics.CounterFunc(telemetry.CacheCoalesced, telemetry.CacheCoalescedHelp, func() float64 {
+		return float64(a.responses.Stats().Coalesced)
+	})
 	count(telemetry.CacheRequests, telemetry.CacheRequestsHelp, func(s cache.Stats) int64 { return s.Hits }, telemetry.LabelResult, "hit")
 	count(telemetry.CacheRequests, telemetry.CacheRequestsHelp, func(s cache.Stats) int64 { return s.Misses }, telemetry.LabelResult, "miss")
 }

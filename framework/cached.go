@@ -14,6 +14,7 @@ import (
 	"github.com/innatural/chatbot/framework/encoding"
 	"github.com/innatural/chatbot/framework/httpcache"
 	"github.com/innatural/chatbot/framework/policy"
+	"github.com/innatural/chatbot/framework/telemetry"
 )
 
 // flightMargin is how much longer than its handler a shared fetch may take, so that the handler's own timeout comes first.
@@ -130,11 +131,18 @@ func CacheKey(r *policy.Route, req *Request) string {
 
 // cached answers from the cache, or with what the handler makes for everybody who waits for the same key.
 func (x *exchange) cached() (*Response, error) {
+	if x.route.cache == nil && x.route.standard == nil {
+		return nil, nil
+	}
+	return x.within("cache", x.fromCache)
+}
+
+func (x *exchange) fromCache() (*Response, error) {
 	if x.route.standard != nil {
 		return x.standard()
 	}
 	c := x.route.cache
-	if c == nil || x.method != http.MethodGet && x.method != http.MethodHead {
+	if x.method != http.MethodGet && x.method != http.MethodHead {
 		return nil, nil
 	}
 	fields := x.fields(c)
@@ -168,8 +176,14 @@ func (x *exchange) shared(c *routeCache, key string, view Request, conditions ht
 // stored takes an answer that the cache has prepared, or what it says of an error.
 func (x *exchange) stored(r *httpcache.Result) *Response {
 	x.result = *r
-	x.route.answered(r.Outcome)
+	x.answered(r.Outcome)
 	return emptyResponse
+}
+
+// answered notes what the cache did.
+func (x *exchange) answered(o httpcache.Outcome) {
+	x.outcome = o
+	x.route.answered(o)
 }
 
 // emptyResponse stands for an answer that the cache has prepared.
@@ -304,12 +318,24 @@ func (x *exchange) conditions() httpcache.Request {
 
 // newEncoders returns the compressors of a policy, for every answer and for stored ones that are asked for again. Either is nil when
 // it wants none.
-func newEncoders(c policy.Compression) (usual, best *encoding.Encoder, err error) {
+func newEncoders(c policy.Compression, m *telemetry.Registry) (usual, best *encoding.Encoder, err error) {
 	if !c.Enabled {
 		return nil, nil, nil
 	}
 	if usual, err = encoding.New(c.Level, int(c.MinSize), c.Encodings); err == nil && c.Best {
 		best, err = encoding.New(encoding.Best, int(c.MinSize), c.Encodings)
 	}
-	return usual, best, err
+	if err != nil {
+		return nil, nil, err
+	}
+	bytes := m.Counter(telemetry.HTTPCompressedBytes, telemetry.HTTPCompressedBytesHelp, telemetry.LabelEncoding, telemetry.LabelSide)
+	for _, e := range []*encoding.Encoder{usual, best} {
+		if e != nil {
+			e.Compressed = func(coding string, in, out int) {
+				bytes.With(coding, "in").Add(float64(in))
+				bytes.With(coding, "out").Add(float64(out))
+			}
+		}
+	}
+	return usual, best, nil
 }

@@ -9,6 +9,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/innatural/chatbot/framework/telemetry"
 )
 
 // call is one run of a handler, on its own goroutine, on its own copy of the request. The goroutine that serves the
@@ -20,6 +24,8 @@ type call struct {
 	deadline time.Time // zero for a stream and a gateway, whose first piece is timed
 	app      *App
 	route    *route
+	span     trace.Span
+	err      error // in which the handler ended
 	req      Request
 	upload   *upload       // the rest of its body; nil for others
 	result   result        // set before answered
@@ -56,6 +62,7 @@ func (a *App) start(ctx context.Context, rt *route, req Request) (*call, error) 
 		return nil, errBusy
 	}
 	c := &call{app: a, route: rt, req: req, upload: req.upload, answered: make(chan struct{}, 1)}
+	ctx, c.span = telemetry.Span(ctx, rt.policy.Handler, trace.SpanKindInternal)
 	c.Context, c.cancel = context.WithCancelCause(ctx)
 	if !rt.info.Stream && !rt.info.Gateway {
 		c.deadline = time.Now().Add(rt.policy.Timeout.D())
@@ -77,6 +84,9 @@ func (c *call) run() {
 	var s *Stream
 	answered, end := false, errExited
 	defer func() {
+		if c.err = end; answered && s == nil {
+			c.err = c.result.err
+		}
 		switch {
 		case !answered:
 			c.answer(result{err: end})
@@ -148,6 +158,7 @@ func (c *call) finish() {
 		c.app.abandoned.Add(-1)
 	}
 	c.cancel(context.Canceled)
+	endSpan(c.span, c.err)
 }
 
 // abandon ends the call's context and leaves the handler alone.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/innatural/chatbot/framework/httpcache"
 	"github.com/innatural/chatbot/framework/limit"
@@ -37,11 +38,16 @@ type exchange struct {
 	took   time.Duration   // until then
 	ctx    context.Context // once somebody needs it
 	about  telemetry.Request
+	parent trace.SpanContext // that it came with
+	span   trace.Span        // nil when it is not traced
+
+	handed handed // what the front has found out
 
 	limit           limit.Decision // without a limit until the client's was asked for
 	looked          bool           // in the shared layer, for the answer of a cached route, and found nothing
 	releaseInFlight func()
-	result          httpcache.Result // of a cached route; without a status there is none
+	outcome         httpcache.Outcome // of a cached route
+	result          httpcache.Result  // of a cached route; without a status there is none
 	stream          *streamBody
 	stopWatch       func()
 	unread          bool // something of the request is left on the connection
@@ -54,7 +60,8 @@ func newExchange(ctx *fasthttp.RequestCtx, g *generation) *exchange {
 	h := &ctx.Request.Header
 	x := &exchange{http: ctx, route: g.fallback, start: time.Now(), method: methodOf(h.Method())}
 	if f := frontOf(ctx.Conn()); f != nil {
-		x.limit, x.looked, f.handed = f.handed.limit, f.handed.looked, handed{}
+		x.handed, f.handed = f.handed, handed{}
+		x.limit, x.looked = x.handed.limit, x.handed.looked
 	}
 	var fresh [32]byte
 	target, host, id := h.RequestURI(), h.Host(), requestID(h.Peek("X-Request-Id"), &fresh)
@@ -62,18 +69,18 @@ func newExchange(ctx *fasthttp.RequestCtx, g *generation) *exchange {
 	x.target, x.host = originForm(c.copy(target), c.copy(host))
 	x.path, x.query, _ = strings.Cut(x.target, "?")
 	x.about.ID = c.copy(id)
-	if parent := h.Peek("Traceparent"); len(parent) > 0 {
-		x.about.TraceID = telemetry.TraceID(string(parent))
+	if len(h.Peek("Traceparent")) > 0 {
+		x.parent = telemetry.Parent(func(name string) string { return string(h.Peek(name)) })
 	}
 	return x
 }
 
 func (x *exchange) app() *App { return x.route.gen.app }
 
-// context returns the parent of a handler's context. It carries what log lines need.
+// context returns the parent of a handler's context. It carries what log lines need, and the trace.
 func (x *exchange) context() context.Context {
 	if x.ctx == nil {
-		x.ctx = telemetry.WithRequest(x.route.gen.ctx, &x.about)
+		x.ctx = x.route.gen.tracer.Unsampled(telemetry.WithRequest(x.route.gen.ctx, &x.about), x.parent)
 	}
 	return x.ctx
 }
@@ -299,7 +306,15 @@ func (x *exchange) done(bytes int, err error) {
 		x.route.metrics.ClientGone.Inc()
 	}
 	x.app().active.Add(-1)
-	x.route.metrics.Observe(x.method, x.status, x.took, bytes) // of a stream, the time to its first piece
+	if x.span == nil {
+		x.route.metrics.Observe(x.method, x.status, x.took, bytes) // of a stream, the time to its first piece
+	} else {
+		x.route.metrics.ObserveTraced(x.ctx, x.method, x.status, x.took, bytes)
+		x.endTrace(bytes, err)
+	}
+	if x.route.promise != nil {
+		x.route.promise.Count(x.status, x.took)
+	}
 	x.log(bytes, err)
 }
 

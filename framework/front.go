@@ -189,6 +189,7 @@ func (c *frontConn) answer(p []byte) (left int, err error) {
 			body, c.handed, ok = g.hitShared(a, c.client, start)
 		}
 		if !ok {
+			c.handed.chosen, c.handed.sampled = true, a.sampled
 			break
 		}
 		if err := c.send(a, body, start, len(rest) == size); err != nil {
@@ -205,6 +206,7 @@ type answering struct {
 	key     httpcache.Key
 	text    []byte // of the key
 	missed  *route // of a request for which memory has nothing
+	sampled bool   // the request is traced
 	out     []byte // what is to be sent
 	vector  [2][]byte
 	buffers net.Buffers

@@ -30,8 +30,9 @@ type generation struct {
 	encoder  *encoding.Encoder // of routes that compress; nil when nothing is compressed
 	best     *encoding.Encoder // of their stored answers that are asked for again; nil when they stay as they are
 	metrics  []*telemetry.RouteMetrics
-	fallback *route       // for requests that no route matches
-	redis    *cache.Redis // behind the memory layer; nil without
+	fallback *route            // for requests that no route matches
+	redis    *cache.Redis      // behind the memory layer; nil without
+	tracer   *telemetry.Tracer // nil without
 
 	ctx    context.Context // of its requests and background work
 	cancel context.CancelCauseFunc
@@ -55,7 +56,7 @@ type generation struct {
 
 // build makes a generation from a policy. On an error everything that was built is closed again.
 func (a *App) build(p *policy.Policy) (*generation, error) {
-	log, sinks, err := telemetry.NewLogger(p.Log, a.config.Stdout)
+	log, sinks, err := telemetry.NewLogger(p.Log, a.config.Stdout, a.metrics)
 	if err != nil {
 		return nil, fmt.Errorf("open logs: %w", err)
 	}
@@ -68,11 +69,15 @@ func (a *App) build(p *policy.Policy) (*generation, error) {
 		drained:  make(chan struct{}),
 	}
 	g.ctx, g.cancel = context.WithCancelCause(context.Background())
-	if g.encoder, g.best, err = newEncoders(p.Compression); err != nil {
+	if g.encoder, g.best, err = newEncoders(p.Compression, a.metrics); err != nil {
 		g.close()
 		return nil, err
 	}
 	if g.redis, err = a.openShared(g); err != nil {
+		g.close()
+		return nil, err
+	}
+	if g.tracer, err = a.openTracer(g); err != nil {
 		g.close()
 		return nil, err
 	}

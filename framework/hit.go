@@ -22,6 +22,9 @@ import (
 func (g *generation) hit(a *answering, client netip.Addr, start time.Time) (body []byte, ok bool) {
 	r := &a.request
 	a.missed = nil
+	if a.sampled = g.tracer != nil && g.tracer.Sample(r.parent()); a.sampled {
+		return nil, false // the pipeline makes spans
+	}
 	i := g.policy.Find(r.method, r.path)
 	if i < 0 {
 		return nil, false
@@ -51,6 +54,8 @@ func (g *generation) hit(a *answering, client netip.Addr, start time.Time) (body
 type handed struct {
 	limit  limit.Decision // without a limit when nobody has asked
 	looked bool           // in the shared layer, in vain
+
+	chosen, sampled bool // whether it is traced, if that was chosen
 }
 
 // hitShared answers a request that missed the memory layer when the shared one holds a fresh answer. It leaves every other request to the
@@ -112,6 +117,9 @@ func (rt *route) hit(a *answering, ready *httpcache.Ready, where limit.Decision,
 		body = ready.Body
 	}
 	rt.metrics.Observe(r.method, ready.Status, took, len(body))
+	if rt.promise != nil {
+		rt.promise.Count(ready.Status, took)
+	}
 	slow := took > rt.policy.Slow.D()
 	if sampled := rt.gen.samples(viewOf(id), start); sampled || slow {
 		rt.noteHit(r, string(id), ready.Status, len(body), start, took, slow, sampled)
@@ -127,11 +135,7 @@ func (rt *route) noteHit(
 		route: rt, method: r.method, path: strings.Clone(r.path), start: start, status: status, took: took,
 		about: telemetry.Request{ID: id},
 	}
-	for _, f := range r.fields {
-		if isField(f.name, "traceparent") {
-			x.about.TraceID = telemetry.TraceID(strings.Clone(f.value))
-		}
-	}
+	x.parent = r.parent()
 	x.lines(bytes, nil, took, slow, sampled)
 }
 

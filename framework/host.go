@@ -38,6 +38,15 @@ func (h *Host) Redis() *cache.Redis { return h.gen.redis }
 // Status returns the state of the app, for health checks.
 func (h *Host) Status() Status { return h.gen.app.Status() }
 
+// Objective returns what counts how a route, given by its place in the policy, keeps its promise; nil when it promises nothing. It is
+// for handlers, once every route is built.
+func (h *Host) Objective(route int) *telemetry.Objective {
+	if p := h.gen.routes[route].promise; p != nil {
+		return p.Objective
+	}
+	return nil
+}
+
 // Reload loads the policy again, as App.Reload does.
 func (h *Host) Reload(ctx context.Context) error { return h.gen.app.Reload(ctx) }
 
@@ -161,6 +170,15 @@ func (s *shared) acquire(key string, g *generation, open func() (any, error)) (a
 		v.holders = append(v.holders, g)
 	}
 	return v.value, nil
+}
+
+// each visits every value.
+func (s *shared) each(visit func(value any)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.values {
+		visit(v.value)
+	}
 }
 
 // release drops what only g held.

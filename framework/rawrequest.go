@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"net/http"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/innatural/chatbot/framework/httpcache"
+	"github.com/innatural/chatbot/framework/telemetry"
 )
 
 // maxRawFields is how many header fields a raw request may have. Browsers send fewer than twenty.
@@ -138,6 +141,24 @@ func (r *rawRequest) field(line []byte) bool {
 		return !isField(name, "if-unmodified-since")
 	}
 	return true
+}
+
+// get returns the value of a field, given by its name in lower case, that is good until the next request is read.
+func (r *rawRequest) get(name string) string {
+	for _, f := range r.fields {
+		if isField(f.name, name) {
+			return f.value
+		}
+	}
+	return ""
+}
+
+// parent returns the span that the request comes from, if it says so.
+func (r *rawRequest) parent() trace.SpanContext {
+	if r.get("traceparent") == "" {
+		return trace.SpanContext{}
+	}
+	return telemetry.Parent(r.get)
 }
 
 // isField reports whether s is a name, given in lower case, whatever the case of its letters. It is for names of one length.

@@ -29,6 +29,7 @@ type route struct {
 	info    HandlerInfo
 	handler Handler
 	metrics *telemetry.RouteMetrics
+	promise *promise // nil is none
 
 	headers      []field
 	cacheControl string // for 200 answers; "" leaves it to the handler
@@ -94,6 +95,9 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 	}
 	if p.CacheControl != "" {
 		rt.cacheControl = cacheControl(g.policy.Presets.CacheControl[p.CacheControl].D(), p.Audience)
+	}
+	if rt.promise, err = g.openPromise(p); err != nil {
+		return nil, err
 	}
 	if p.Limits.Requests > 0 && !info.Always {
 		if rt.limiter, err = g.limiter(p); err != nil {
@@ -178,6 +182,7 @@ func (g *generation) serve(ctx *fasthttp.RequestCtx) {
 	if match.Route != nil {
 		x.route, x.params = g.routes[match.Index], match.Params
 	}
+	x.trace()
 	if err := x.receive(); err != nil {
 		x.refuse(err)
 		return

@@ -68,12 +68,12 @@ func (a *App) openShared(g *generation) (*cache.Redis, error) {
 
 func (s *sharedLayer) export(m *telemetry.Registry) {
 	layer := []string{telemetry.LabelLayer, "redis"}
-	gauge := func(name, help string, value func(cache.RedisStats) float64) {
-		s.unexport = append(s.unexport, m.GaugeFunc(name, help, func() float64 { return value(s.Stats()) }, layer...))
+	gauge := func(name, help string, value func(cache.RedisStats) float64, labels ...string) {
+		s.unexport = append(s.unexport, m.GaugeFunc(name, help, func() float64 { return value(s.Stats()) }, append(labels, layer...)...))
 	}
-	count := func(name, help, result string, value func(cache.RedisStats) int64) {
-		s.unexport = append(s.unexport, m.CounterFunc(name, help, func() float64 { return float64(value(s.Stats())) },
-			telemetry.LabelResult, result, telemetry.LabelLayer, "redis"))
+	count := func(name, help string, value func(cache.RedisStats) int64, labels ...string) {
+		s.unexport = append(s.unexport,
+			m.CounterFunc(name, help, func() float64 { return float64(value(s.Stats())) }, append(labels, layer...)...))
 	}
 	gauge(telemetry.CacheUp, telemetry.CacheUpHelp, func(s cache.RedisStats) float64 {
 		if s.Available {
@@ -82,12 +82,20 @@ func (s *sharedLayer) export(m *telemetry.Registry) {
 		return 0
 	})
 	gauge(telemetry.CacheKeys, telemetry.CacheKeysHelp, func(s cache.RedisStats) float64 { return float64(s.Keys) })
+	gauge(telemetry.CacheLatency, telemetry.CacheLatencyHelp, func(s cache.RedisStats) float64 { return s.Latency.Seconds() })
+	connections, connectionsHelp := telemetry.CacheConnections, telemetry.CacheConnectionsHelp
+	gauge(connections, connectionsHelp, func(s cache.RedisStats) float64 { return float64(s.Used) }, telemetry.LabelState, "used")
+	gauge(connections, connectionsHelp, func(s cache.RedisStats) float64 { return float64(s.Idle) }, telemetry.LabelState, "idle")
+	waits, waitsHelp := telemetry.CacheConnectionWaits, telemetry.CacheConnectionWaitsHelp
+	count(waits, waitsHelp, func(s cache.RedisStats) int64 { return int64(s.Waited) }, telemetry.LabelResult, "waited")
+	count(waits, waitsHelp, func(s cache.RedisStats) int64 { return int64(s.Unserved) }, telemetry.LabelResult, "timeout")
+	count(telemetry.CacheErrors, telemetry.CacheErrorsHelp, func(s cache.RedisStats) int64 { return s.Errors })
 	requests, requestsHelp := telemetry.CacheRequests, telemetry.CacheRequestsHelp
-	count(requests, requestsHelp, "hit", func(s cache.RedisStats) int64 { return s.Hits })
-	count(requests, requestsHelp, "miss", func(s cache.RedisStats) int64 { return s.Misses })
+	count(requests, requestsHelp, func(s cache.RedisStats) int64 { return s.Hits }, telemetry.LabelResult, "hit")
+	count(requests, requestsHelp, func(s cache.RedisStats) int64 { return s.Misses }, telemetry.LabelResult, "miss")
 	writes, writesHelp := telemetry.CacheWrites, telemetry.CacheWritesHelp
-	count(writes, writesHelp, "stored", func(s cache.RedisStats) int64 { return s.Written })
-	count(writes, writesHelp, "dropped", func(s cache.RedisStats) int64 { return s.Dropped })
+	count(writes, writesHelp, func(s cache.RedisStats) int64 { return s.Written }, telemetry.LabelResult, "stored")
+	count(writes, writesHelp, func(s cache.RedisStats) int64 { return s.Dropped }, telemetry.LabelResult, "dropped")
 }
 
 // Close ends the layer and takes its metrics away.

@@ -89,7 +89,7 @@ func (x *exchange) unstored(why string) (*Response, error) {
 	}
 	annotated.Header.Set("X-Cache", string(httpcache.Bypass))
 	annotated.Header.Add("Cache-Status", cacheName+"; fwd="+why)
-	x.route.answered(httpcache.Bypass)
+	x.answered(httpcache.Bypass)
 	return &annotated, nil
 }
 
@@ -127,7 +127,7 @@ func (x *exchange) affected(h http.Header) []string {
 
 // delivered is the response that the cache has made.
 func (x *exchange) delivered(d *httpcache.Delivery) *Response {
-	x.route.answered(d.Outcome)
+	x.answered(d.Outcome)
 	r := &Response{Status: d.Status, Header: http.Header{}, Body: d.Body}
 	for name, value := range d.Header() {
 		r.Header.Add(name, value)

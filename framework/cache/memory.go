@@ -49,6 +49,7 @@ type Memory struct {
 	counter *stats.Counter
 	loads   *Flights[[]byte]
 	shared  atomic.Pointer[Redis]
+	purges  atomic.Int64
 	seed    maphash.Seed
 
 	// purging is held shared while a value is stored and exclusively while a purge takes its stamp. So a store is either
@@ -236,6 +237,7 @@ func (m *Memory) SetMaximum(maxBytes int64) { m.entries.SetMaximum(uint64(max(ma
 type Stats struct {
 	Keys, Bytes, MaxBytes   int64
 	Hits, Misses, Evictions int64
+	Purges                  int64 // that were asked for here
 }
 
 // Live returns the bytes that the entries themselves occupy: Bytes without the part that is left to the garbage collector.
@@ -260,6 +262,7 @@ func (m *Memory) Stats() Stats {
 		Hits:      int64(counted.Hits),
 		Misses:    int64(counted.Misses),
 		Evictions: int64(counted.Evictions),
+		Purges:    m.purges.Load(),
 	}
 }
 

@@ -27,6 +27,7 @@ type Purged struct {
 // PurgeShared purges in memory, at once, and in the shared layer, which takes it to the other instances. The error is that
 // of the shared layer, which then makes up for it as soon as it can.
 func (m *Memory) PurgeShared(ctx context.Context, p Purge) (Purged, error) {
+	m.purges.Add(1)
 	if p.All && p.Soft { // an order like any other: everything is there still
 		p = Purge{Selectors: []Selector{everything}, Soft: true}
 	}

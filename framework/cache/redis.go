@@ -92,7 +92,7 @@ func NewRedis(memory *Memory, options RedisOptions) *Redis {
 // client returns a client whose operations last as long as their contexts, and wait for a connection that others use.
 func (r *Redis) client(wait time.Duration, size int) redis.UniversalClient {
 	o := r.options
-	return redis.NewUniversalClient(&redis.UniversalOptions{
+	client := redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs: o.Addresses, MasterName: o.Master, IsClusterMode: o.Cluster,
 		Username: o.Username, Password: o.Password, TLSConfig: o.TLS,
 		Protocol: 2, DisableIdentity: true, // nothing of RESP3 is used: one message less at each connection
@@ -102,6 +102,8 @@ func (r *Redis) client(wait time.Duration, size int) redis.UniversalClient {
 		// A Cluster may redirect twice: to where a slot went, and to where a key of it is already.
 		MaxRedirects: 2, MinRetryBackoff: -1, MaxRetryBackoff: -1,
 	})
+	client.AddHook(spans{})
+	return client
 }
 
 // start runs f on a goroutine that Close waits for, unless the layer is closed.
@@ -136,6 +138,8 @@ type RedisStats struct {
 	Keys                                   int64  // of the servers' databases, others' included
 	Hits, Misses, Errors, Written, Dropped int64
 	Latency                                time.Duration // of the last exchange with the server
+	Used, Idle                             uint32        // connections
+	Waited, Unserved                       uint32        // operations that waited for a connection, and that got none in time
 }
 
 // Stats returns the state of the layer.
@@ -143,8 +147,11 @@ func (r *Redis) Stats() RedisStats {
 	if r == nil {
 		return RedisStats{Circuit: "disabled"}
 	}
-	circuit := r.circuit.Load()
+	circuit, pool := r.circuit.Load(), r.values.PoolStats()
 	return RedisStats{
+		Used: pool.TotalConns - min(pool.IdleConns, pool.TotalConns), Idle: pool.IdleConns,
+		Waited: pool.WaitCount, Unserved: pool.Timeouts,
+
 		Available: circuit == circuitClosed, Circuit: [...]string{"open", "half-open", "closed"}[circuit],
 		Keys: r.keys.Load(), Hits: r.hits.Load(), Misses: r.misses.Load(), Errors: r.errors.Load(),
 		Written: r.written.Load(), Dropped: r.dropped.Load(), Latency: time.Duration(r.latency.Load()),

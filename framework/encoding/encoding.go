@@ -42,6 +42,10 @@ const zstdWindow = 8 << 20
 
 // Encoder compresses bodies at one level. It may be used concurrently.
 type Encoder struct {
+	// Compressed is told of each body that was compressed: its coding, and its bytes before and after. Nil is told nothing. It must
+	// not change once the Encoder is used.
+	Compressed func(coding string, in, out int)
+
 	minSize int
 	offered []string
 
@@ -115,6 +119,9 @@ func (e *Encoder) Encode(coding string, body []byte) ([]byte, bool) {
 	case Zstd:
 		buf.Grow(e.zstd.MaxEncodedSize(len(body)))
 		buf.Write(e.zstd.EncodeAll(body, buf.AvailableBuffer()))
+	}
+	if e.Compressed != nil {
+		e.Compressed(coding, len(body), buf.Len())
 	}
 	if buf.Len() >= len(body) {
 		return nil, false

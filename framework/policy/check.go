@@ -54,6 +54,12 @@ func (l *loader) checkServer() {
 		l.problem("cache.redis.master", kindRedisAddress, "the master is named by Sentinels, and there are none",
 			"add their addresses to cache.redis.addresses")
 	}
+	if e := p.Telemetry.Traces.Endpoint; e != "" {
+		if u, err := url.Parse(e); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			l.problem("telemetry.traces.endpoint", kindBadValue, l.show(e, "telemetry.traces.endpoint")+" is not the URL of a receiver",
+				`write one such as "http://127.0.0.1:4318"`)
+		}
+	}
 	for i, sink := range p.Log.Sinks {
 		path := element("log.sinks", i)
 		if sink.Type == "file" && sink.Path == "" {

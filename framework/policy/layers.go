@@ -23,6 +23,8 @@ var shortVariables = []struct{ name, path, unit, words string }{
 	{name: "COMPRESSION_LEVEL", path: "compression.level"},
 	{name: "CACHE_TTL_DEFAULT", path: "defaults.cache.ttl", unit: "s", words: "a whole number of seconds"},
 	{name: "REQUEST_TIMEOUT", path: "defaults.timeout", unit: "ms", words: "a whole number of milliseconds"},
+	{name: "OTEL_EXPORTER_OTLP_ENDPOINT", path: "telemetry.traces.endpoint"},
+	{name: "OTEL_SERVICE_NAME", path: "telemetry.traces.service"},
 }
 
 // overlay lays the environment over the file, and flags over both: koanf merges the tables; an entry of a list of tables is

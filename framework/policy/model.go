@@ -12,6 +12,7 @@ type Policy struct {
 	Version     int            `toml:"version" doc:"Version of the policy language: 1." check:"required,oneof=1"`
 	Server      Server         `toml:"server" doc:"The listener and what bounds every request."`
 	Log         Log            `toml:"log" doc:"Where log lines go and how many."`
+	Telemetry   Telemetry      `toml:"telemetry" doc:"What is told of requests beside logs and metrics."`
 	Cache       Cache          `toml:"cache" doc:"The layers that store answers."`
 	Compression Compression    `toml:"compression" doc:"How answers are compressed."`
 	Defaults    Defaults       `toml:"defaults" doc:"What a route does where it says nothing itself."`
@@ -65,6 +66,18 @@ type LogSink struct {
 	Path     string `toml:"path" doc:"The file, for a file sink; its folder is created."`
 	MaxSize  Size   `toml:"max_size" doc:"Size at which the file is rotated." check:"min=1MiB,max=10GiB"`
 	MaxFiles int    `toml:"max_files" doc:"Rotated files that are kept." check:"min=1,max=1000"`
+}
+
+// Telemetry is what is told of requests beside logs and metrics.
+type Telemetry struct {
+	Traces Traces `toml:"traces" doc:"Traces of requests, by OpenTelemetry; without an endpoint there are none."`
+}
+
+// Traces says where traces go, and of which requests.
+type Traces struct {
+	Endpoint string  `toml:"endpoint" doc:"Base URL of a receiver of OTLP over HTTP, such as http://127.0.0.1:4318; /v1/traces is added."`
+	Sample   float64 `toml:"sample" doc:"Share of requests that are traced, 0 to 1; a request that comes with a trace is traced if that is." check:"min=0,max=1"`
+	Service  string  `toml:"service" doc:"Name of the service in its traces." check:"nonempty"`
 }
 
 // Cache describes the layers.
@@ -197,7 +210,8 @@ func Default() *Policy {
 			Drain:        Duration(20 * time.Second),
 			MaxAbandoned: 4096,
 		},
-		Log: Log{Level: "info", Access: AccessLog{Enabled: true, Sample: 1, MaxPerSecond: 1000}},
+		Log:       Log{Level: "info", Access: AccessLog{Enabled: true, Sample: 1, MaxPerSecond: 1000}},
+		Telemetry: Telemetry{Traces: Traces{Sample: 1, Service: "chatbot"}},
 		Cache: Cache{
 			Memory:   128 << 20,
 			MaxEntry: 1 << 20,

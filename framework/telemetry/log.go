@@ -15,23 +15,25 @@ import (
 	"github.com/DeRuina/timberjack"
 	"github.com/cespare/xxhash/v2"
 	slogmulti "github.com/samber/slog-multi"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/innatural/chatbot/framework/policy"
 )
 
 // NewLogger opens the sinks of a policy, or text on stdout when it names none, and returns a logger that writes every line
 // to each sink of its level, and to the extra handlers, which are called in the caller's goroutine. Each line carries the
-// ids that WithRequest gave its context; secrets and personal data are redacted before any handler sees them.
+// ids of its context's request and trace; secrets and personal data are redacted before any handler sees them.
 //
 // A sink that fails or hangs holds up neither the caller nor the other sinks: lines wait for it in bounded memory, are
 // dropped beyond that, and the log says so once and again when the sink is back. The Closer writes what waits and closes the
-// files; it waits at most two seconds for a sink that hangs. A line logged afterwards is lost.
-func NewLogger(cfg policy.Log, stdout io.Writer, extra ...slog.Handler) (*slog.Logger, io.Closer, error) {
+// files; it waits at most two seconds for a sink that hangs. A line logged afterwards is lost. A registry counts what is dropped.
+func NewLogger(cfg policy.Log, stdout io.Writer, r *Registry, extra ...slog.Handler) (*slog.Logger, io.Closer, error) {
 	wanted := cfg.Sinks
 	if len(wanted) == 0 {
 		wanted = []policy.LogSink{{Type: "stdout", Format: "text"}}
 	}
 	var open sinks
+	dropped := r.Counter(LogLinesDropped, LogLinesDroppedHelp, LabelSink)
 	handlers := slices.Clone(extra)
 	for i, w := range wanted {
 		name, out := w.Type, stdout
@@ -50,7 +52,7 @@ func NewLogger(cfg policy.Log, stdout io.Writer, extra ...slog.Handler) (*slog.L
 		if err := level.UnmarshalText([]byte(cmp.Or(w.Level, cfg.Level, "info"))); err != nil {
 			return nil, nil, fmt.Errorf("log.sinks[%d]: %w", i, err)
 		}
-		s := newSink(name, out)
+		s := newSink(name, out, dropped.With(w.Type))
 		open = append(open, s)
 		if w.Format == "json" {
 			handlers = append(handlers, slog.NewJSONHandler(s, &slog.HandlerOptions{Level: level}))
@@ -85,11 +87,10 @@ type requestKey struct{}
 
 // Request is what the log lines of a request have in common.
 type Request struct {
-	ID      string
-	TraceID string // empty when the caller sent no trace context
+	ID string
 }
 
-// WithRequest returns a context whose log lines carry the ids of a request, which must not change any more.
+// WithRequest returns a context whose log lines carry the id of a request, which must not change any more.
 func WithRequest(ctx context.Context, r *Request) context.Context {
 	return context.WithValue(ctx, requestKey{}, r)
 }
@@ -129,8 +130,11 @@ func (h *lineHandler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	if of, ok := ctx.Value(requestKey{}).(*Request); ok {
 		attrs = append(attrs, slog.String("request_id", of.ID))
-		if of.TraceID != "" {
-			attrs = append(attrs, slog.String("trace_id", of.TraceID))
+	}
+	if of := trace.SpanContextFromContext(ctx); of.IsValid() {
+		attrs = append(attrs, slog.String("trace_id", of.TraceID().String()))
+		if !of.IsRemote() {
+			attrs = append(attrs, slog.String("span_id", of.SpanID().String()))
 		}
 	}
 	at := r.Time

@@ -17,6 +17,8 @@ import (
 	"testing/slogtest"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/innatural/chatbot/framework/policy"
 	"github.com/innatural/chatbot/framework/telemetry"
 )
@@ -25,7 +27,7 @@ import (
 func logged(t *testing.T, format string, use func(log *slog.Logger)) string {
 	t.Helper()
 	var out bytes.Buffer
-	log, sinks, err := telemetry.NewLogger(policy.Log{Sinks: []policy.LogSink{{Type: "stdout", Format: format, Level: "debug"}}}, &out)
+	log, sinks, err := telemetry.NewLogger(policy.Log{Sinks: []policy.LogSink{{Type: "stdout", Format: format, Level: "debug"}}}, &out, telemetry.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,9 +40,9 @@ func logged(t *testing.T, format string, use func(log *slog.Logger)) string {
 
 func TestLinesCanBeGrepped(t *testing.T) {
 	got := logged(t, "text", func(log *slog.Logger) {
-		ctx := telemetry.WithRequest(t.Context(), &telemetry.Request{ID: "req-1", TraceID: "4bf92f3577b34da6a3ce929d0e0e4736"})
+		ctx := telemetry.WithRequest(trace.ContextWithRemoteSpanContext(t.Context(), parentOf(traceparent)), &telemetry.Request{ID: "req-1"})
 		log.WarnContext(ctx, "Slow endpoint detected", "path", "/api/products", "duration", 1204*time.Millisecond, "threshold", time.Second)
-		log.With("plugin", "chat").InfoContext(telemetry.WithRequest(ctx, &telemetry.Request{ID: "req-2", TraceID: ""}), "Ready", "port", 5000)
+		log.With("plugin", "chat").InfoContext(telemetry.WithRequest(t.Context(), &telemetry.Request{ID: "req-2"}), "Ready", "port", 5000)
 	})
 	first, second, _ := strings.Cut(got, "\n")
 	stamp, first, _ := strings.Cut(first, " ")
@@ -61,7 +63,7 @@ func TestHandlerContract(t *testing.T) {
 	var sinks io.Closer
 	slogtest.Run(t, func(t *testing.T) slog.Handler {
 		out.Reset()
-		log, opened, err := telemetry.NewLogger(policy.Log{Sinks: []policy.LogSink{{Type: "stdout", Format: "json"}}}, &out)
+		log, opened, err := telemetry.NewLogger(policy.Log{Sinks: []policy.LogSink{{Type: "stdout", Format: "json"}}}, &out, telemetry.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +83,7 @@ func TestHandlerContract(t *testing.T) {
 
 func TestRequestIDsStayAtTheTop(t *testing.T) {
 	got := logged(t, "json", func(log *slog.Logger) {
-		ctx := telemetry.WithRequest(t.Context(), &telemetry.Request{ID: "req-1", TraceID: ""})
+		ctx := telemetry.WithRequest(t.Context(), &telemetry.Request{ID: "req-1"})
 		log.WithGroup("chat").With("model", "m", "token", "t").WithGroup("usage").InfoContext(ctx, "Answered", "input", 3, "mail", "a@b.fr")
 	})
 	if want := `"msg":"Answered","chat":{"model":"m","token":"[redacted]","usage":{"input":3,"mail":"[redacted]"}},"request_id":"req-1"}` +
@@ -142,7 +144,7 @@ func TestSinksHaveTheirOwnLevels(t *testing.T) {
 	log, sinks, err := telemetry.NewLogger(policy.Log{Level: "info", Sinks: []policy.LogSink{
 		{Type: "stdout", Format: "text", Level: "warn"},
 		{Type: "file", Format: "json", Level: "debug", Path: path, MaxSize: 1 << 20, MaxFiles: 2},
-	}}, &out, &extra)
+	}}, &out, telemetry.NewRegistry(), &extra)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +198,7 @@ func (c *collector) messages() []string {
 
 func TestWithoutSinksTextGoesToStdout(t *testing.T) {
 	var out bytes.Buffer
-	log, sinks, err := telemetry.NewLogger(policy.Log{}, &out)
+	log, sinks, err := telemetry.NewLogger(policy.Log{}, &out, telemetry.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +217,7 @@ func TestFilesRotate(t *testing.T) {
 	for range 3 { // three runs of the service append to one file
 		log, sinks, err := telemetry.NewLogger(policy.Log{Sinks: []policy.LogSink{
 			{Type: "file", Format: "text", Path: path, MaxSize: 1 << 20, MaxFiles: 2},
-		}}, io.Discard)
+		}}, io.Discard, telemetry.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +248,7 @@ func TestFileThatCannotBeWrittenIsToldAtOnce(t *testing.T) {
 		filepath.Join(file, "shop.log"): "log.sinks[1]: create folder of log file: ",
 		filepath.Dir(file):              "log.sinks[1]: open log file: ",
 	} {
-		_, _, err := telemetry.NewLogger(policy.Log{Sinks: []policy.LogSink{{Type: "stdout"}, {Type: "file", Path: path}}}, io.Discard)
+		_, _, err := telemetry.NewLogger(policy.Log{Sinks: []policy.LogSink{{Type: "stdout"}, {Type: "file", Path: path}}}, io.Discard, telemetry.NewRegistry())
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s…", err, want)
 		}
@@ -298,7 +300,7 @@ func twoSinks(t *testing.T, stdout io.Writer) (log *slog.Logger, sinks io.Closer
 	path := filepath.Join(t.TempDir(), "shop.log")
 	log, sinks, err := telemetry.NewLogger(policy.Log{Sinks: []policy.LogSink{
 		{Type: "stdout", Format: "text"}, {Type: "file", Format: "text", Path: path},
-	}}, stdout)
+	}}, stdout, telemetry.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -418,7 +420,7 @@ func TestSampled(t *testing.T) {
 }
 
 func BenchmarkLog(b *testing.B) {
-	log, sinks, err := telemetry.NewLogger(policy.Log{}, io.Discard)
+	log, sinks, err := telemetry.NewLogger(policy.Log{}, io.Discard, telemetry.NewRegistry())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -427,7 +429,8 @@ func BenchmarkLog(b *testing.B) {
 			b.Error(err)
 		}
 	}()
-	ctx := telemetry.WithRequest(b.Context(), &telemetry.Request{ID: "550e8400-e29b-41d4-a716-446655440000", TraceID: "4bf92f3577b34da6a3ce929d0e0e4736"})
+	ctx := telemetry.WithRequest(trace.ContextWithRemoteSpanContext(b.Context(), parentOf(traceparent)),
+		&telemetry.Request{ID: "550e8400-e29b-41d4-a716-446655440000"})
 	b.ReportAllocs()
 	for b.Loop() {
 		log.LogAttrs(ctx, slog.LevelInfo, "Request", slog.String("method", "GET"), slog.String("path", "/api/products"),

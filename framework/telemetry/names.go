@@ -36,6 +36,12 @@ const (
 	HTTPOpenStreams     = "http_server_open_streams"
 	HTTPOpenStreamsHelp = "Streamed answers under way."
 
+	HTTPOpenConnections     = "http_server_open_connections"
+	HTTPOpenConnectionsHelp = "Open connections of clients, idle ones included."
+
+	HTTPCompressedBytes     = "http_server_compressed_bytes_total" // content_encoding, side: in, out
+	HTTPCompressedBytesHelp = "Bytes of bodies given to the compressors, and got from them; a stored body is compressed once."
+
 	HTTPRejectedRequests     = "http_server_rejected_requests_total" // reason
 	HTTPRejectedRequestsHelp = "Requests refused before their handler ran."
 
@@ -61,6 +67,15 @@ const (
 
 	PolicySLOWindow     = "policy_slo_window_seconds" // http_route, http_request_method
 	PolicySLOWindowHelp = "Time over which the promises of a route hold."
+
+	SLORequests     = "http_server_slo_requests_total" // http_route, http_request_method
+	SLORequestsHelp = "Answered requests of routes that promise something."
+
+	SLOBreaches     = "http_server_slo_breaches_total" // http_route, http_request_method, objective
+	SLOBreachesHelp = "Requests slower than promised (objective latency), or answered 5xx or 408 (objective errors)."
+
+	SLOBudget     = "policy_slo_budget_ratio" // http_route, http_request_method, objective
+	SLOBudgetHelp = "Share of requests that may breach a promise: 1 - quantile for latency, and the share of errors."
 
 	PolicyTTL     = "policy_ttl_seconds" // http_route, http_request_method
 	PolicyTTLHelp = "How long stored answers of a route are fresh."
@@ -91,8 +106,23 @@ const (
 	CacheUp     = "cache_up" // layer
 	CacheUpHelp = "Whether the layer answers."
 
-	CacheOperationDuration     = "cache_operation_duration_seconds" // layer, operation
-	CacheOperationDurationHelp = "Time of one operation on a layer."
+	CacheLatency     = "cache_latency_seconds" // layer
+	CacheLatencyHelp = "Time that the last exchange with the servers of the layer took."
+
+	CacheErrors     = "cache_errors_total" // layer
+	CacheErrorsHelp = "Operations that the layer did not carry out."
+
+	CacheConnections     = "cache_connections" // layer, state: idle, used
+	CacheConnectionsHelp = "Connections to the servers of the layer."
+
+	CacheConnectionWaits     = "cache_connection_waits_total" // layer, result: waited, timeout
+	CacheConnectionWaitsHelp = "Operations that waited for a connection which others used, and that got none in time."
+
+	CacheCoalesced     = "cache_coalesced_total"
+	CacheCoalescedHelp = "Requests that waited for the fetch of another one, in place of one of their own."
+
+	CachePurges     = "cache_purges_total" // layer
+	CachePurgesHelp = "Purges that this instance was asked for."
 
 	// Chat.
 
@@ -183,8 +213,11 @@ const (
 
 	// Operation.
 
-	HealthUp     = "health_up" // service
-	HealthUpHelp = "Whether a service that this one depends on is healthy."
+	TraceSpans     = "trace_spans_total" // result: exported, failed, dropped
+	TraceSpansHelp = "Spans of traces by what became of them; dropped are those beyond what may wait."
+
+	LogLinesDropped     = "log_lines_dropped_total" // sink
+	LogLinesDroppedHelp = "Log lines that a sink did not take."
 )
 
 // The labels.
@@ -199,7 +232,6 @@ const (
 	LabelFile      = "file"
 	LabelQuantile  = "quantile"
 	LabelLayer     = "layer"
-	LabelOperation = "operation"
 	LabelLanguage  = "language"
 	LabelTopic     = "topic"
 	LabelSource    = "source"
@@ -210,11 +242,15 @@ const (
 	LabelRating    = "rating"
 	LabelEvent     = "event"
 	LabelCategory  = "category"
-	LabelService   = "service"
 	LabelUpstream  = "upstream"
 	LabelTarget    = "target"
 	LabelKind      = "kind"
 	LabelErrorType = "error_type"
+	LabelObjective = "objective"
+	LabelState     = "state"
+	LabelSide      = "side"
+	LabelEncoding  = "content_encoding"
+	LabelSink      = "sink"
 
 	LabelGenAIOperation = "gen_ai_operation_name"
 	LabelGenAIProvider  = "gen_ai_provider_name"
@@ -228,6 +264,18 @@ const (
 	Other     = "_OTHER"    // a value beyond what a label may hold; OpenTelemetry's word for an unknown method
 	Success   = "success"
 	Failure   = "failure"
+)
+
+// The attributes of spans that OpenTelemetry's semantic conventions have in no package.
+const (
+	AttributeCacheResult        = "cache.result" // hit, miss, stale or bypass
+	AttributeGenAIOperation     = "gen_ai.operation.name"
+	AttributeGenAIProvider      = "gen_ai.provider.name"
+	AttributeGenAIModel         = "gen_ai.request.model"
+	AttributeGenAIInputTokens   = "gen_ai.usage.input_tokens"
+	AttributeGenAIOutputTokens  = "gen_ai.usage.output_tokens"
+	AttributeGenAIFirstChunk    = "gen_ai.response.time_to_first_chunk" // seconds
+	AttributeGenAIFinishReasons = "gen_ai.response.finish_reasons"
 )
 
 // HTTPBuckets are the classic buckets of a request's duration, in seconds, as OpenTelemetry's semantic conventions advise.

@@ -33,6 +33,11 @@ func (r *Registry) SetPolicy(p *policy.Policy, hash, version, file string) {
 		if slo.Errors > 0 {
 			of = append(of, constant(d.errors, slo.Errors, route.Path, route.Method))
 		}
+		for _, objective := range []string{objectiveLatency, objectiveErrors} {
+			if budget := budgetOf(*slo, objective); budget > 0 {
+				of = append(of, constant(d.budget, budget, route.Path, route.Method, objective))
+			}
+		}
 		if slo.Latency > 0 || slo.Errors > 0 {
 			of = append(of, constant(d.window, slo.Window.D().Seconds(), route.Path, route.Method))
 		}
@@ -43,6 +48,12 @@ func (r *Registry) SetPolicy(p *policy.Policy, hash, version, file string) {
 	d.current.Store(&of)
 }
 
+// Loaded says that a first policy was loaded, at a time.
+func (r *Registry) Loaded(at time.Time) {
+	r.reloadOK.With().Set(1)
+	r.reloadAt.With().Set(float64(at.UnixMilli()) / 1000)
+}
+
 // Reloaded counts an attempt to load a policy, made at a time.
 func (r *Registry) Reloaded(ok bool, at time.Time) {
 	if !ok {
@@ -51,14 +62,13 @@ func (r *Registry) Reloaded(ok bool, at time.Time) {
 		return
 	}
 	r.reloads.With(Success).Inc()
-	r.reloadOK.With().Set(1)
-	r.reloadAt.With().Set(float64(at.UnixMilli()) / 1000)
+	r.Loaded(at)
 }
 
 // promises collects what the policy in force says.
 type promises struct {
-	info, latency, errors, window, ttl *prometheus.Desc
-	current                            atomic.Pointer[[]prometheus.Metric]
+	info, latency, errors, budget, window, ttl *prometheus.Desc
+	current                                    atomic.Pointer[[]prometheus.Metric]
 }
 
 func newPromises() *promises {
@@ -69,13 +79,14 @@ func newPromises() *promises {
 		info:    desc(PolicyInfo, PolicyInfoHelp, LabelHash, LabelVersion, LabelFile),
 		latency: desc(PolicySLOLatency, PolicySLOLatencyHelp, LabelRoute, LabelMethod, LabelQuantile),
 		errors:  desc(PolicySLOErrorRatio, PolicySLOErrorRatioHelp, LabelRoute, LabelMethod),
+		budget:  desc(SLOBudget, SLOBudgetHelp, LabelRoute, LabelMethod, LabelObjective),
 		window:  desc(PolicySLOWindow, PolicySLOWindowHelp, LabelRoute, LabelMethod),
 		ttl:     desc(PolicyTTL, PolicyTTLHelp, LabelRoute, LabelMethod),
 	}
 }
 
 func (p *promises) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{p.info, p.latency, p.errors, p.window, p.ttl} {
+	for _, d := range []*prometheus.Desc{p.info, p.latency, p.errors, p.budget, p.window, p.ttl} {
 		ch <- d
 	}
 }

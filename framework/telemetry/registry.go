@@ -60,6 +60,7 @@ func NewRegistry() *Registry {
 		families: map[string]family{},
 	}
 	r.prom.MustRegister(
+		collectors.NewBuildInfoCollector(),
 		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
 			collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/sched/latencies:seconds$`)},
 		)),

@@ -275,6 +275,15 @@ func TestNamesPassPromlint(t *testing.T) {
 		{telemetry.AnalyticsEvents, telemetry.AnalyticsEventsHelp},
 		{telemetry.CatalogSearches, telemetry.CatalogSearchesHelp},
 		{telemetry.FAQSearches, telemetry.FAQSearchesHelp},
+		{telemetry.HTTPCompressedBytes, telemetry.HTTPCompressedBytesHelp},
+		{telemetry.SLORequests, telemetry.SLORequestsHelp},
+		{telemetry.SLOBreaches, telemetry.SLOBreachesHelp},
+		{telemetry.CacheErrors, telemetry.CacheErrorsHelp},
+		{telemetry.CacheConnectionWaits, telemetry.CacheConnectionWaitsHelp},
+		{telemetry.CacheCoalesced, telemetry.CacheCoalescedHelp},
+		{telemetry.CachePurges, telemetry.CachePurgesHelp},
+		{telemetry.TraceSpans, telemetry.TraceSpansHelp},
+		{telemetry.LogLinesDropped, telemetry.LogLinesDroppedHelp},
 		{telemetry.QualificationSessions, telemetry.QualificationSessionsHelp},
 	} {
 		r.Counter(c.name, c.help).With().Inc()
@@ -288,7 +297,9 @@ func TestNamesPassPromlint(t *testing.T) {
 		{telemetry.CacheMaxBytes, telemetry.CacheMaxBytesHelp},
 		{telemetry.CacheUp, telemetry.CacheUpHelp},
 		{telemetry.ChatSessionsActive, telemetry.ChatSessionsActiveHelp},
-		{telemetry.HealthUp, telemetry.HealthUpHelp},
+		{telemetry.HTTPOpenConnections, telemetry.HTTPOpenConnectionsHelp},
+		{telemetry.CacheLatency, telemetry.CacheLatencyHelp},
+		{telemetry.CacheConnections, telemetry.CacheConnectionsHelp},
 	} {
 		r.Gauge(g.name, g.help).With().Set(1)
 	}
@@ -296,7 +307,7 @@ func TestNamesPassPromlint(t *testing.T) {
 		name, help string
 		buckets    []float64
 	}{
-		{telemetry.CacheOperationDuration, telemetry.CacheOperationDurationHelp, telemetry.HTTPBuckets()},
+		{telemetry.ProxyRequestDuration, telemetry.ProxyRequestDurationHelp, telemetry.HTTPBuckets()},
 		{telemetry.ChatDuration, telemetry.ChatDurationHelp, telemetry.ChatBuckets()},
 		{telemetry.ChatFirstToken, telemetry.ChatFirstTokenHelp, telemetry.FirstTokenBuckets()},
 	} {

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"context"
 	"math"
 	"strconv"
 	"sync"
@@ -106,6 +107,18 @@ func (m *RouteMetrics) Observe(method string, status int, elapsed time.Duration,
 	if h := m.duration(method, status); h != nil {
 		h.Observe(elapsed.Seconds())
 	}
+	m.sent(body)
+}
+
+// ObserveTraced counts a request as Observe does, with the trace of ctx as the example of its duration where that is sampled.
+func (m *RouteMetrics) ObserveTraced(ctx context.Context, method string, status int, elapsed time.Duration, body int) {
+	if h := m.duration(method, status); h != nil {
+		Exemplar(ctx, h, elapsed.Seconds())
+	}
+	m.sent(body)
+}
+
+func (m *RouteMetrics) sent(body int) {
 	if body > 0 {
 		m.bodyBytes.Add(float64(body))
 	}

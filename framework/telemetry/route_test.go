@@ -89,6 +89,8 @@ func TestPolicyIsExported(t *testing.T) {
 		`policy_last_reload_success 1`,
 		`policy_last_reload_timestamp_seconds 1.7e+09`,
 		`policy_reloads_total{result="success"} 1`,
+		`policy_slo_budget_ratio{http_request_method="GET",http_route="/a",objective="errors"} 0.01`,
+		`policy_slo_budget_ratio{http_request_method="GET",http_route="/a",objective="latency"} 0.05`,
 		`policy_slo_error_ratio{http_request_method="GET",http_route="/a"} 0.01`,
 		`policy_slo_latency_seconds{http_request_method="GET",http_route="/a",quantile="0.95"} 0.25`,
 		`policy_slo_window_seconds{http_request_method="GET",http_route="/a"} 3600`,

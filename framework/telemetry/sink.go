@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -24,6 +26,7 @@ type sink struct {
 	wake chan struct{} // holds one: there is something to do
 	done chan struct{} // closed when the goroutine has ended
 	log  *slog.Logger  // the log that this sink is part of, to tell what happens to it
+	lost prometheus.Counter
 
 	mu      sync.Mutex
 	waiting []byte
@@ -33,8 +36,8 @@ type sink struct {
 	telling sync.WaitGroup
 }
 
-func newSink(name string, out io.Writer) *sink {
-	return &sink{name: name, out: out, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func newSink(name string, out io.Writer, lost prometheus.Counter) *sink {
+	return &sink{name: name, out: out, lost: lost, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 func (s *sink) start(log *slog.Logger) {
@@ -93,6 +96,7 @@ func (s *sink) run() {
 // drop counts lost lines and, when the sink has just ceased to work, tells the log, which the other sinks write. It does so
 // in a goroutine, for the handler that called Write is still locked.
 func (s *sink) drop(lines int, why error) {
+	s.lost.Add(float64(lines))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropped += lines

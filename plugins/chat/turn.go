@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/telemetry"
 	"github.com/innatural/chatbot/plugins/chat/internal/conversation"
 	"github.com/innatural/chatbot/plugins/chat/internal/grounding"
 	"github.com/innatural/chatbot/plugins/chat/internal/model"
@@ -152,7 +153,7 @@ func (c *chat) measure(ctx context.Context, t *turn, next func(context.Context) 
 		return err
 	}
 	c.metrics.messages.With(t.reply.Language, t.reply.Topic).Inc()
-	c.metrics.durations.With(t.reply.Source).Observe(time.Since(t.began).Seconds())
+	telemetry.Exemplar(ctx, c.metrics.durations.With(t.reply.Source), time.Since(t.began).Seconds())
 	return nil
 }
 

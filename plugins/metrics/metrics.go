@@ -7,7 +7,6 @@ import (
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/framework/cache"
-	"github.com/innatural/chatbot/framework/policy"
 	"github.com/innatural/chatbot/framework/telemetry"
 )
 
@@ -51,13 +50,13 @@ type answer struct {
 }
 
 type summary struct {
-	Requests telemetry.Requests `json:"requests"`
-	Sessions sessions           `json:"sessions"`
-	Messages messages           `json:"messages"`
-	AI       ai                 `json:"ai"`
-	Cache    cache.Report       `json:"cache"`
-	Errors   failures           `json:"errors"`
-	SLO      map[string]promise `json:"slo"`
+	Requests telemetry.Requests                 `json:"requests"`
+	Sessions sessions                           `json:"sessions"`
+	Messages messages                           `json:"messages"`
+	AI       ai                                 `json:"ai"`
+	Cache    cache.Report                       `json:"cache"`
+	Errors   failures                           `json:"errors"`
+	SLO      map[string]telemetry.PromiseReport `json:"slo"`
 }
 
 type sessions struct {
@@ -81,17 +80,6 @@ type failures struct {
 	ByType map[string]uint64 `json:"byType"`
 }
 
-// promise is what a route promises and what was measured of it since the start.
-type promise struct {
-	Quantile  float64 `json:"quantile"`
-	LatencyMS float64 `json:"latencyMs,omitempty"` // 0 promises none
-	Errors    float64 `json:"errors"`
-	Measured  struct {
-		P95MS  float64 `json:"p95Ms"`
-		Errors float64 `json:"errors"` // share of 4xx and 5xx
-	} `json:"measured"`
-}
-
 func summarize(h *framework.Host) summary {
 	requests := h.Metrics.Requests()
 	byLanguage := h.Metrics.Sum(telemetry.ChatMessages, telemetry.LabelLanguage)
@@ -106,25 +94,16 @@ func summarize(h *framework.Host) summary {
 		AI:     ai{durations.Count, 1000 * durations.Mean, total(h.Metrics.Sum(telemetry.ChatTokens, ""))},
 		Cache:  h.Layers.Report(),
 		Errors: failures{requests.Errors, requests.ByType},
-		SLO:    map[string]promise{},
+		SLO:    map[string]telemetry.PromiseReport{},
 	}
-	for _, r := range h.Policy().Routes {
-		if r.SLO == nil {
-			continue
+	for i := range h.Policy().Routes {
+		if o := h.Objective(i); o != nil {
+			r := &h.Policy().Routes[i]
+			key := r.Method + " " + r.Path
+			s.SLO[key] = o.Report(time.Now(), requests.ByRoute[key].P95)
 		}
-		key := r.Method + " " + r.Path
-		s.SLO[key] = measured(r.SLO, requests.ByRoute[key])
 	}
 	return s
-}
-
-func measured(slo *policy.SLO, t telemetry.Traffic) promise {
-	p := promise{Quantile: slo.Quantile, LatencyMS: float64(slo.Latency.D()) / float64(time.Millisecond), Errors: slo.Errors}
-	p.Measured.P95MS = t.P95
-	if t.Total > 0 {
-		p.Measured.Errors = float64(t.Errors) / float64(t.Total)
-	}
-	return p
 }
 
 func total(by map[string]float64) (sum float64) {

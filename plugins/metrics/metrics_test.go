@@ -3,6 +3,7 @@ package metrics_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -37,6 +38,9 @@ func things() framework.Plugin {
 			return framework.Handlers{"things": func(_ context.Context, r *framework.Request) (*framework.Response, error) {
 				if r.Param("id") == "none" {
 					return nil, framework.NotFound("no such thing")
+				}
+				if r.Param("id") == "broken" {
+					return nil, errors.New("broken")
 				}
 				said.With("fr", "products").Inc()
 				return framework.Text("ok"), nil
@@ -94,7 +98,7 @@ func TestRandomPathsMakeNoSeries(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	s := frameworktest.Start(t, policy, things(), metrics.Plugin())
-	for _, path := range []string{"/things/1", "/things/2", "/things/none"} {
+	for _, path := range []string{"/things/1", "/things/2", "/things/none", "/things/broken"} {
 		s.Get(t, path)
 	}
 	body := s.Get(t, "/api/metrics/summary").Body
@@ -120,8 +124,11 @@ func TestSummary(t *testing.T) {
 				ByType map[string]int
 			}
 			SLO map[string]struct {
-				LatencyMs, Errors, Quantile float64
-				Measured                    map[string]float64
+				LatencyMs, Errors, Quantile, WindowSeconds float64
+				Requests                                   int
+				Measured, BudgetLeft                       map[string]float64
+				Kept                                       bool
+				BurnRates                                  map[string]map[string]float64
 			}
 		}
 	}
@@ -129,21 +136,31 @@ func TestSummary(t *testing.T) {
 		t.Fatalf("%v in %s", err, body)
 	}
 	m := answer.Metrics
-	if !answer.Success || answer.Timestamp == "" || m.Requests.Total != 3 || m.Requests.Success != 2 || m.Requests.Errors != 1 ||
-		m.Requests.ByRoute["GET /things/:id"].Total != 3 || m.Requests.P95 == nil || m.Requests.AvgDuration == nil {
+	if !answer.Success || answer.Timestamp == "" || m.Requests.Total != 4 || m.Requests.Success != 2 || m.Requests.Errors != 2 ||
+		m.Requests.ByRoute["GET /things/:id"].Total != 4 || m.Requests.P95 == nil || m.Requests.AvgDuration == nil {
 		t.Errorf("requests: %+v in %s", m.Requests, body)
 	}
 	if m.Messages.Total != 2 || m.Messages.ByLanguage["fr"] != 2 || m.Messages.ByTopic["products"] != 2 {
 		t.Errorf("messages: %+v", m.Messages)
 	}
-	if m.Errors.Total != 1 || m.Errors.ByType["4xx"] != 1 || m.Errors.ByType["404"] != 1 {
+	if m.Errors.Total != 2 || m.Errors.ByType["4xx"] != 1 || m.Errors.ByType["404"] != 1 {
 		t.Errorf("errors: %+v", m.Errors)
 	}
 	if m.Sessions.Active == nil || m.AI.Requests == nil || m.AI.TokensUsed == nil || m.Cache.Memory["hitRate"] == nil || m.Cache.Redis["available"] != false {
 		t.Errorf("sessions, ai, cache: %s", body)
 	}
 	slo := m.SLO["GET /things/:id"]
-	if slo.LatencyMs != 1000 || slo.Quantile != 0.95 || slo.Measured["errors"] < 0.3 || slo.Measured["errors"] > 0.4 {
-		t.Errorf("slo: %+v", m.SLO)
+	if slo.LatencyMs != 1000 || slo.Quantile != 0.95 || slo.Errors != 0.01 || slo.WindowSeconds != 30*24*3600 {
+		t.Errorf("slo: %+v", slo)
+	}
+	// One of the four was answered 500; a 404 breaks no promise.
+	if slo.Requests != 4 || slo.Measured["errors"] != 0.25 || slo.Measured["slow"] != 0 || slo.Kept ||
+		slo.BudgetLeft["errors"] != -24 || slo.BudgetLeft["latency"] != 1 {
+		t.Errorf("slo: %+v", slo)
+	}
+	for _, window := range []string{"5m", "30m", "1h", "6h"} {
+		if b := slo.BurnRates[window]; b["errors"] != 25 || b["latency"] != 0 || b["requests"] != 4 {
+			t.Errorf("burn rates of %s: %v", window, slo.BurnRates)
+		}
 	}
 }

@@ -11,7 +11,12 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/telemetry"
 )
 
 // forward answers with what an upstream answers. What was sent is never sent again; what was not may go to another target.
@@ -116,7 +121,13 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 }
 
 // send sends the request to a target and waits for the head of its answer.
-func (o *outgoing) send(ctx context.Context, t *target, a *attempt) (*http.Response, error) {
+func (o *outgoing) send(ctx context.Context, t *target, a *attempt) (_ *http.Response, err error) {
+	ctx, span := telemetry.Span(ctx, o.req.Method(), trace.SpanKindClient, semconv.HTTPRequestMethodKey.String(o.req.Method()),
+		semconv.ServerAddress(t.address.Host), attribute.String(telemetry.LabelUpstream, o.upstream.name))
+	defer func() { telemetry.EndSpan(span, err, "unreachable") }()
+	if !trace.SpanContextFromContext(ctx).IsRemote() { // what came goes on as it is
+		telemetry.Propagate(ctx, o.header)
+	}
 	r := (&http.Request{
 		Method: o.req.Method(), URL: targetURL(t.address, o.req.Target()), Header: o.header, Host: o.req.Host(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -135,7 +146,8 @@ func (o *outgoing) send(ctx context.Context, t *target, a *attempt) (*http.Respo
 	if err != nil {
 		return nil, err
 	}
-	t.duration.Observe(time.Since(start).Seconds())
+	telemetry.Exemplar(ctx, t.duration, time.Since(start).Seconds())
+	span.SetAttributes(semconv.HTTPResponseStatusCode(answer.StatusCode))
 	return answer, nil
 }
 

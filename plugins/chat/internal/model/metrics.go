@@ -1,9 +1,14 @@
 package model
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/innatural/chatbot/framework/telemetry"
 )
@@ -40,23 +45,49 @@ func newMetrics(r *telemetry.Registry) metrics {
 	}
 }
 
-// attempt counts one request to an upstream. Tokens that are only estimated stay out of the usage.
-func (m *metrics) attempt(a *attempt, took time.Duration, err error) {
-	labels := []string{operation, provider, a.Model, a.name}
-	with := func(more string) []string { return append(slices.Clip(labels), more) }
-	kind := ""
+// errorType returns an attempt's error as one word, none for no error.
+func errorType(err error) string {
 	var f *Failure
 	switch {
 	case errors.As(err, &f):
-		kind = string(f.Reason)
+		return string(f.Reason)
 	case err != nil:
-		kind = "client_gone"
+		return "client_gone"
 	}
-	m.duration.With(with(kind)...).Observe(took.Seconds())
+	return ""
+}
+
+// traced makes an attempt, the nth of its request, in a span of its own, where its request is traced.
+func (a *attempt) traced(ctx context.Context, n int, run func(context.Context) error) error {
+	ctx, span := telemetry.Span(ctx, operation+" "+a.Model, trace.SpanKindClient,
+		attribute.String(telemetry.AttributeGenAIOperation, operation), attribute.String(telemetry.AttributeGenAIProvider, provider),
+		attribute.String(telemetry.AttributeGenAIModel, a.Model), semconv.URLFull(a.endpoint), semconv.HTTPRequestResendCount(n))
+	err := run(ctx)
+	if span.IsRecording() {
+		if a.begun.Load() {
+			span.SetAttributes(attribute.Float64(telemetry.AttributeGenAIFirstChunk, a.firstAfter.Seconds()))
+		}
+		if a.usage != nil {
+			span.SetAttributes(attribute.Int(telemetry.AttributeGenAIInputTokens, a.usage.Input),
+				attribute.Int(telemetry.AttributeGenAIOutputTokens, a.usage.Output))
+		}
+		if a.finish != "" {
+			span.SetAttributes(attribute.StringSlice(telemetry.AttributeGenAIFinishReasons, []string{a.finish}))
+		}
+	}
+	telemetry.EndSpan(span, err, errorType(err))
+	return err
+}
+
+// attempt counts one request to an upstream. Tokens that are only estimated stay out of the usage.
+func (m *metrics) attempt(ctx context.Context, a *attempt, took time.Duration, err error) {
+	labels := []string{operation, provider, a.Model, a.name}
+	with := func(more string) []string { return append(slices.Clip(labels), more) }
+	telemetry.Exemplar(ctx, m.duration.With(with(errorType(err))...), took.Seconds())
 	if !a.begun.Load() {
 		return
 	}
-	m.firstChunk.With(labels...).Observe(a.firstAfter.Seconds())
+	telemetry.Exemplar(ctx, m.firstChunk.With(labels...), a.firstAfter.Seconds())
 	if a.chunks > 1 {
 		m.perChunk.With(labels...).Observe((took - a.firstAfter).Seconds() / float64(a.chunks-1))
 	}

@@ -213,7 +213,7 @@ func (c *completion) try(ctx context.Context, u *upstream, n int) (outcome, erro
 	}
 	a := &attempt{upstream: u, firstToken: min(limit, u.FirstToken.D()), stall: u.Stall.D(), say: c.say}
 	began := time.Now()
-	err = a.run(ctx, c.request, c.options.Temperature)
+	err = a.traced(ctx, n, func(ctx context.Context) error { return a.run(ctx, c.request, c.options.Temperature) })
 	took := time.Since(began)
 	var f *Failure
 	errors.As(err, &f)
@@ -225,7 +225,7 @@ func (c *completion) try(ctx context.Context, u *upstream, n int) (outcome, erro
 	case f != nil && !f.innocent:
 		verdict = failed
 	}
-	c.settle(a, took, err)
+	c.settle(ctx, a, took, err)
 	if f != nil {
 		if f.permanent {
 			c.excluded = append(c.excluded, u)
@@ -264,7 +264,7 @@ const (
 )
 
 // settle counts what an attempt used. One that the customer ended by leaving used the prompt, and what came.
-func (c *completion) settle(a *attempt, took time.Duration, err error) {
+func (c *completion) settle(ctx context.Context, a *attempt, took time.Duration, err error) {
 	c.result.Upstream += took
 	c.result.Begun = a.begun.Load()
 	var left *saidError
@@ -275,7 +275,7 @@ func (c *completion) settle(a *attempt, took time.Duration, err error) {
 		c.result.Usage = Usage{Input: c.tokens, Output: (a.said + BytesPerToken - 1) / BytesPerToken, Estimated: true}
 	}
 	c.result.FinishReason = a.finish
-	c.metrics.attempt(a, took, err)
+	c.metrics.attempt(ctx, a, took, err)
 }
 
 // Check tells how the upstreams do, for health.

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/innatural/chatbot/framework/telemetry"
 )
 
 // upstream is one server of models.
@@ -99,6 +101,7 @@ func (a *attempt) send(ctx context.Context, r Request, temperature float64) (*ht
 	if key := a.Key.Reveal(); key != "" {
 		request.Header.Set("Authorization", "Bearer "+key)
 	}
+	telemetry.Propagate(ctx, request.Header)
 	response, err := a.client.Do(request)
 	b.Messages = nil // which the request still holds; its answer may take minutes
 	return response, err
