@@ -127,16 +127,24 @@ func TestAHitInTheSharedLayerIsTheFronts(t *testing.T) {
 	}
 }
 
-// BenchmarkHit is what a hit costs beside the system calls, for a 200 and for a 304.
+// BenchmarkHit is what a hit costs beside the system calls, for a 200 and for a 304, and where others are traced.
 func BenchmarkHit(b *testing.B) {
-	app := hitApp(b)
-	for _, bench := range []struct{ name, field string }{{"200", "Accept-Encoding: gzip"}, {"304", "If-None-Match: *"}} {
+	plain := hitApp(b)
+	traced := hitApp(b, "[telemetry.traces]\nendpoint = \"http://127.0.0.1:1\"\nsample = 0.0\n")
+	for _, bench := range []struct {
+		name, field string
+		app         *App
+	}{
+		{"200", "Accept-Encoding: gzip", plain},
+		{"304", "If-None-Match: *", plain},
+		{"200 with traces, not sampled", "Accept-Encoding: gzip", traced},
+	} {
 		b.Run(bench.name, func(b *testing.B) {
 			var a answering
 			request := rawGet(bench.field)
 			b.ReportAllocs()
 			for b.Loop() {
-				ask(b, app, &a, request)
+				ask(b, bench.app, &a, request)
 			}
 		})
 	}

@@ -189,10 +189,10 @@ const (
 	AnalyticsEventsHelp = "Events reported by the widget."
 
 	CatalogSearches     = "catalog_searches_total" // language, result
-	CatalogSearchesHelp = "Searches of the catalogue."
+	CatalogSearchesHelp = "Searches of the catalogue that no stored answer served, by whether anything was found."
 
 	FAQSearches     = "faq_searches_total" // language, result
-	FAQSearchesHelp = "Searches of the questions and answers."
+	FAQSearchesHelp = "Searches of the questions and answers that no stored answer served, by whether one was found."
 
 	QualificationSessions     = "qualification_sessions_total" // category, result
 	QualificationSessionsHelp = "Guided qualifications."

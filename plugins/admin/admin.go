@@ -13,13 +13,20 @@ import (
 // Plugin returns the plugin.
 func Plugin() framework.Plugin {
 	return framework.NewPlugin(framework.Info{
-		Name:     "admin",
-		Doc:      "Lets an operator reload the policy over HTTP; give its routes audience = \"admin\".",
-		Handlers: []framework.HandlerInfo{{Name: "admin.reload", Doc: "Loads the policy again; on a mistake nothing changes, and the answer says why."}},
+		Name: "admin",
+		Doc:  "Lets an operator reload the policy over HTTP, and profile the process; give its routes audience = \"admin\".",
+		Handlers: []framework.HandlerInfo{
+			{Name: "admin.reload", Doc: "Loads the policy again; on a mistake nothing changes, and the answer says why."},
+			{
+				Name: "admin.profile", Doc: "A profile of the process for go tool pprof, by the name that ends its route's path, such as heap.",
+				Reads: framework.Inputs{Query: []string{"debug", "seconds"}},
+			},
+		},
 	}, framework.NoOptions{}, func(h *framework.Host, _ framework.NoOptions) (framework.Handlers, error) {
-		return framework.Handlers{"admin.reload": func(ctx context.Context, _ *framework.Request) (*framework.Response, error) {
-			return reload(ctx, h)
-		}}, nil
+		return framework.Handlers{
+			"admin.reload":  func(ctx context.Context, _ *framework.Request) (*framework.Response, error) { return reload(ctx, h) },
+			"admin.profile": profile,
+		}, nil
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/framework/frameworktest"
@@ -25,6 +26,36 @@ func reload(t *testing.T, s *frameworktest.Server) (status int, body string) {
 	t.Helper()
 	a := s.Do(t, http.MethodPost, "/-/reload", "")
 	return a.Status, a.Body
+}
+
+func TestProfile(t *testing.T) {
+	s := frameworktest.Start(t, "version = 1\n[[routes]]\npath = \"/debug/pprof/*\"\nhandler = \"admin.profile\"\naudience = \"admin\"\n", admin.Plugin())
+	for path, want := range map[string]struct {
+		status int
+		body   string // it begins so
+	}{
+		"goroutine?debug=1": {200, "goroutine profile: total "},
+		"heap":              {200, "\x1f\x8b"}, // gzip, as pprof has it
+		"profile?seconds=1": {200, "\x1f\x8b"},
+		"trace?seconds=1":   {200, "go 1."},
+		"nothing":           {404, ""},
+		"profile?seconds=x": {400, ""},
+		"profile?seconds=0": {400, ""},
+	} {
+		if a := s.Get(t, "/debug/pprof/"+path); a.Status != want.status || !strings.HasPrefix(a.Body, want.body) {
+			t.Errorf("%s: %d %.40q", path, a.Status, a.Body)
+		}
+	}
+	began := make(chan int)
+	go func() { began <- s.Get(t, "/debug/pprof/profile?seconds=2").Status }()
+	for end := time.Now().Add(time.Minute); s.Get(t, "/debug/pprof/profile?seconds=1").Status != http.StatusConflict; {
+		if time.Now().After(end) {
+			t.Fatal("two profiles at once")
+		}
+	}
+	if status := <-began; status != http.StatusOK {
+		t.Log("the one that came first was refused:", status) // the other one took its place
+	}
 }
 
 func TestReload(t *testing.T) {

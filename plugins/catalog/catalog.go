@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/telemetry"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
@@ -62,7 +63,7 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 	}
 	h.AnswersFrom(data)
 	framework.Provide(h, catalogue)
-	return handlers(catalogue)
+	return handlers(catalogue, h.Metrics)
 }
 
 // load returns the catalogue and the file that it was read from.
@@ -82,11 +83,13 @@ func load(o Options) (*shop.Catalogue, []byte, error) {
 // catalog answers from one catalogue. It may be used concurrently.
 type catalog struct {
 	*shop.Catalogue
-	images map[string][]byte
+	images   map[string][]byte
+	searches *telemetry.Counter
 }
 
-func handlers(catalogue *shop.Catalogue) (framework.Handlers, error) {
-	c := catalog{catalogue, map[string][]byte{}}
+func handlers(catalogue *shop.Catalogue, metrics *telemetry.Registry) (framework.Handlers, error) {
+	c := catalog{catalogue, map[string][]byte{}, metrics.Counter(telemetry.CatalogSearches, telemetry.CatalogSearchesHelp,
+		telemetry.LabelLanguage, telemetry.LabelResult)}
 	const folder = "data/images"
 	files, err := images.ReadDir(folder)
 	if err != nil {
@@ -151,6 +154,7 @@ func (c catalog) search(_ context.Context, req *framework.Request) (*framework.R
 	language = cmp.Or(language, text.Detect(q), text.French)
 	hits := c.Search(q, language, limit)
 	if len(hits) == 0 {
+		c.searches.With(language, "none").Inc()
 		message, _ := nothingFound.In(language)
 		return framework.JSON(struct {
 			Success  bool               `json:"success"`
@@ -159,6 +163,7 @@ func (c catalog) search(_ context.Context, req *framework.Request) (*framework.R
 			Language string             `json:"language"`
 		}{false, message, []shop.ProductView{}, language})
 	}
+	c.searches.With(language, "found").Inc()
 	products := make([]shop.ProductView, len(hits))
 	for i, hit := range hits {
 		products[i] = hit.Product.In(language)

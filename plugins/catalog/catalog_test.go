@@ -16,6 +16,7 @@ import (
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/framework/frameworktest"
+	"github.com/innatural/chatbot/framework/telemetry"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 )
 
@@ -35,7 +36,7 @@ func ask(t *testing.T, handler string, req *framework.Request) (a answer, status
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := handlers(c)
+	h, err := handlers(c, telemetry.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +212,7 @@ func TestImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := handlers(c)
+	h, err := handlers(c, telemetry.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

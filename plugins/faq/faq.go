@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/telemetry"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
@@ -47,7 +48,8 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 	}
 	h.AnswersFrom(data)
 	framework.Provide(h, f)
-	return framework.Handlers{"faq": faq{f}.answer}, nil
+	return framework.Handlers{"faq": faq{f, h.Metrics.Counter(telemetry.FAQSearches, telemetry.FAQSearchesHelp,
+		telemetry.LabelLanguage, telemetry.LabelResult)}.answer}, nil
 }
 
 // load returns the FAQ and the file that it was read from.
@@ -65,7 +67,10 @@ func load(o Options) (*shop.FAQ, []byte, error) {
 }
 
 // faq answers from one FAQ. It may be used concurrently.
-type faq struct{ *shop.FAQ }
+type faq struct {
+	*shop.FAQ
+	searches *telemetry.Counter
+}
 
 // maxQuestion is the longest question, in characters.
 const maxQuestion = 500
@@ -103,9 +108,11 @@ func (f faq) answer(_ context.Context, req *framework.Request) (*framework.Respo
 	language = cmp.Or(language, text.Detect(q), text.French)
 	entry, _, ok := f.Search(q, language)
 	if !ok {
+		f.searches.With(language, "none").Inc()
 		message, actual := nothingFound.In(language)
 		return framework.JSON(answer{false, "", message, actual})
 	}
+	f.searches.With(language, "found").Inc()
 	question, message, actual := entry.In(language)
 	return framework.JSON(answer{true, question, message, actual})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/framework/frameworktest"
+	"github.com/innatural/chatbot/framework/telemetry"
 )
 
 // ask calls the handler. It returns the answer, or the status and the fields that are wrong.
@@ -23,7 +24,7 @@ func ask(t *testing.T, query string) (a answer, status int, wrong string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := faq{f}.answer(t.Context(), framework.NewRequest("GET", "/api/faq?"+query, nil))
+	resp, err := faq{f, telemetry.NewRegistry().Counter("searches_total", "Searches.", "language", "result")}.answer(t.Context(), framework.NewRequest("GET", "/api/faq?"+query, nil))
 	if e := new(framework.Error); errors.As(err, &e) {
 		var fields []string
 		for _, d := range e.Details {
