@@ -109,7 +109,14 @@ func (b board) build() (dashboard.Dashboard, error) {
 			d.WithPanel(p.build(id))
 		}
 	}
-	return d.Build()
+	built, err := d.Build()
+	for i := range built.Links { // the SDK's default hides them in a menu
+		built.Links[i].Placement = nil
+	}
+	for i := range built.Annotations.List {
+		built.Annotations.List[i].Placement = nil
+	}
+	return built, err
 }
 
 func annotation(name, color, expr, text string) *dashboard.AnnotationQueryBuilder {
@@ -126,7 +133,7 @@ func (p panel) build(id uint32) cog.Builder[dashboard.Panel] {
 		return p.number(id)
 	}
 	t := timeseries.NewPanelBuilder().Id(id).Title(p.title).Description(p.about).Unit(p.unit).Datasource(source()).
-		Span(p.width).Height(8).LineWidth(1).FillOpacity(8).ShowPoints(common.VisibilityModeNever).Min(0).
+		Span(p.width).Height(8).LineWidth(1).FillOpacity(8).ShowPoints(common.VisibilityModeNever).
 		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending)).
 		Legend(common.NewVizLegendOptionsBuilder().ShowLegend(true).DisplayMode(common.LegendDisplayModeList).
 			Placement(common.LegendPlacementBottom).Calcs([]string{})).
@@ -138,6 +145,9 @@ func (p panel) build(id uint32) cog.Builder[dashboard.Panel] {
 		})
 	if p.stacked {
 		t.Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal)).FillOpacity(40)
+	}
+	if len(p.limits) == 0 || p.limits[0] > 0 { // below 0 is what a spent budget is
+		t.Min(0)
 	}
 	if p.max > 0 {
 		t.Max(p.max)
