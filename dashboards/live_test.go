@@ -82,7 +82,7 @@ func startPrometheus(t *testing.T, target string, args ...string) *prometheus {
 	l.Close()
 	log := &strings.Builder{}
 	args = append(args, "--config.file", file, "--storage.tsdb.path", filepath.Join(folder, "data"),
-		"--web.listen-address", address, "--enable-feature=exemplar-storage,native-histograms", "--log.level=warn")
+		"--web.listen-address", address, "--enable-feature=exemplar-storage", "--log.level=warn")
 	cmd := exec.Command("prometheus", args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {

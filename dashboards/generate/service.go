@@ -190,7 +190,7 @@ func service() board {
 				{
 					title: "Garbage collection", about: "Pauses: the longest of the last ones, and how many collections there were per second.", unit: "s",
 					queries: []query{
-						{`max by (instance) (go_gc_duration_seconds{@,quantile="1"})`, "{{instance}} longest pause"},
+						{`max by (instance) (go_gc_duration_seconds{@,quantile=~"1|1.0"})`, "{{instance}} longest pause"},
 						{`rate(go_gc_duration_seconds_sum{@}[$__rate_interval])`, "{{instance}} paused, seconds per second"},
 					},
 				},

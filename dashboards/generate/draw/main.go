@@ -123,11 +123,13 @@ func (s span) panel(on *charts.Painter, p panel) error {
 	lines = lines[:min(most, len(lines))]
 	var values [][]float64
 	var names []string
+	highest := 0.0
 	colors := []charts.Color{
 		charts.ParseColor("#3274d9"), charts.ParseColor("#37872d"), charts.ParseColor("#e0752d"), charts.ParseColor("#8f3bb8"),
 		charts.ParseColor("#0a8f8f"), charts.ParseColor("#b8860b"),
 	}
 	for i, l := range lines {
+		highest = max(highest, slices.Max(l.values))
 		for j, v := range l.values {
 			if v < 0 {
 				l.values[j] = charts.GetNullValue()
@@ -146,10 +148,11 @@ func (s span) panel(on *charts.Painter, p panel) error {
 	o.Legend.Offset = charts.OffsetStr{Top: "20", Left: "left"}
 	o.XAxis.Labels, o.XAxis.LabelFontStyle, o.XAxis.LabelCount = hours, charts.NewFontStyleWithSize(7), 6
 	o.YAxis = []charts.YAxisOption{{
-		Min: charts.Ptr(0.0), LabelFontStyle: charts.NewFontStyleWithSize(7), LabelCount: 5,
+		Min: charts.Ptr(0.0), Max: charts.Ptr(max(highest*1.1, 1e-3)), LabelFontStyle: charts.NewFontStyleWithSize(7), LabelCount: 5,
 		ValueFormatter: formatter(p.FieldConfig.Defaults.Unit),
 	}}
-	o.Symbol.Shape = charts.SymbolNone
+	o.Symbol = charts.Symbol{Shape: charts.SymbolNone}
+	o.Legend.Symbol = charts.SymbolSquare
 	o.LineStrokeWidth = 1.4
 	return on.LineChart(o)
 }
