@@ -114,7 +114,7 @@ func chat() board {
 			{"Tokens and cost", []panel{
 				{
 					title: "Tokens", about: "Tokens read and written per second, as counted or estimated.", unit: "cps", stacked: true,
-					queries: []query{rate("chat_tokens_total", "@", "type, estimated")},
+					queries: []query{{rate("chat_tokens_total", "@", "type, estimated").expr, "{{type}}, estimated: {{estimated}}"}},
 				},
 				{
 					title: "Cost by upstream", about: "Cost per hour, at the prices of the policy.", unit: "short",

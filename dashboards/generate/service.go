@@ -41,14 +41,17 @@ func service() board {
 			}},
 			{"Response time", []panel{
 				{
-					title: "Response time", about: "Of all chosen routes together; what is promised is that of the strictest of them.", unit: "s",
-					queries: append(quantiles(requests, "@@"),
-						query{`min by (quantile) (policy_slo_latency_seconds{@@})`, "promised for {{quantile}}"}),
+					title: "Response time", about: "Of all chosen routes together, streams until their first piece.", unit: "s",
+					queries: quantiles(requests, "@@"),
 				},
 				{
-					title: "P95 by route", about: "Time within which 95 % of a route's requests are answered, and what is promised of it.", unit: "s",
+					title: "P95 of promised routes", unit: "s",
+					about: "Time within which 95 % of the requests of routes that promise something are answered, and what the policy promises.",
 					queries: []query{
-						{quantile(0.95, requests, "@@", "http_route"), "{{http_route}}"},
+						{
+							quantile(0.95, requests, "@@", "http_route, http_request_method") +
+								` and on (http_route, http_request_method) policy_slo_latency_seconds{@@}`, "{{http_request_method}} {{http_route}}",
+						},
 						{
 							`max by (http_route, http_request_method, quantile) (policy_slo_latency_seconds{@@})`,
 							"promised of {{http_request_method}} {{http_route}} for {{quantile}}",
@@ -56,12 +59,12 @@ func service() board {
 					},
 				},
 				{
-					title: "P99 by route", about: "Time within which 99 % of a route's requests are answered.", unit: "s",
-					queries: []query{{quantile(0.99, requests, "@@", "http_route"), "{{http_route}}"}},
+					title: "P95 by route", about: "Time within which 95 % of a route's requests are answered.", unit: "s",
+					queries: []query{{quantile(0.95, requests, "@@", "http_route"), "{{http_route}}"}},
 				},
 				{
-					title: "P50 by route", about: "Time within which half of a route's requests are answered.", unit: "s",
-					queries: []query{{quantile(0.5, requests, "@@", "http_route"), "{{http_route}}"}},
+					title: "P99 by route", about: "Time within which 99 % of a route's requests are answered.", unit: "s",
+					queries: []query{{quantile(0.99, requests, "@@", "http_route"), "{{http_route}}"}},
 				},
 				{
 					title: "Slow requests", about: "Requests over their route's slow threshold, per second; the log line is \"Slow endpoint detected\".",

@@ -22,8 +22,8 @@ import (
 
 // shown are the panels that are drawn, by dashboard: six of each.
 var shown = map[string][]string{
-	"service":  {"Response time", "Requests by route", "Errors: 4xx and 5xx", "Burn rate over an hour", "CPU", "Scheduler latency"},
-	"cache":    {"Hit rate", "Hit rate by layer", "Results", "Memory", "Connections", "Compressed to"},
+	"service":  {"Response time", "P95 of promised routes", "Requests by route", "Errors: 4xx and 5xx", "In flight", "Scheduler latency"},
+	"cache":    {"Hit rate", "Hit rate by layer", "Results", "Memory", "Connections", "Latency"},
 	"chat":     {"Messages by language", "Messages by topic", "Time of an answer", "First token", "Degraded by reason", "Tokens"},
 	"loadtest": {"Users", "Turns by phase", "P95 of turns by phase", "P95 at the server", "Failed by phase", "Recovery"},
 }
@@ -148,13 +148,27 @@ func (s span) panel(on *charts.Painter, p panel) error {
 	o.Legend.Offset = charts.OffsetStr{Top: "20", Left: "left"}
 	o.XAxis.Labels, o.XAxis.LabelFontStyle, o.XAxis.LabelCount = hours, charts.NewFontStyleWithSize(7), 6
 	o.YAxis = []charts.YAxisOption{{
-		Min: charts.Ptr(0.0), Max: charts.Ptr(max(highest*1.1, 1e-3)), LabelFontStyle: charts.NewFontStyleWithSize(7), LabelCount: 5,
+		Min: charts.Ptr(0.0), Max: charts.Ptr(roundUp(highest)), LabelFontStyle: charts.NewFontStyleWithSize(7), LabelCount: 6,
 		ValueFormatter: formatter(p.FieldConfig.Defaults.Unit),
 	}}
 	o.Symbol = charts.Symbol{Shape: charts.SymbolNone}
 	o.Legend.Symbol = charts.SymbolSquare
 	o.LineStrokeWidth = 1.4
 	return on.LineChart(o)
+}
+
+// roundUp returns the end of an axis whose five steps have round numbers.
+func roundUp(v float64) float64 {
+	if v <= 0 {
+		return 1
+	}
+	power := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, step := range []float64{1, 1.5, 2, 2.5, 3, 4, 5, 6, 8} {
+		if v <= step*power {
+			return step * power
+		}
+	}
+	return 10 * power
 }
 
 // query runs a query over the time, at 60 points of it. What has no value there is negative.
