@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -31,7 +32,9 @@ var shown = map[string][]string{
 const (
 	width, height = 480, 230 // of a panel
 	columns       = 2
-	most          = 6 // lines of a panel: those with the highest values
+	most          = 6 // lines of a panel beside promises: those with the highest values
+
+	promised = "promised" // begins the legend of a promise
 )
 
 type panel struct {
@@ -109,52 +112,60 @@ func (s span) panel(on *charts.Painter, p panel) error {
 	if len(lines) == 0 {
 		return fmt.Errorf("no data")
 	}
-	slices.SortStableFunc(lines, func(a, b line) int {
-		switch x, y := slices.Max(a.values), slices.Max(b.values); {
-		case strings.HasPrefix(a.name, "promised") != strings.HasPrefix(b.name, "promised"):
-			return map[bool]int{true: -1, false: 1}[strings.HasPrefix(a.name, "promised")]
-		case x > y:
-			return -1
-		case x < y:
-			return 1
-		}
-		return 0
-	})
-	lines = lines[:min(most, len(lines))]
+	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(slices.Max(b.values), slices.Max(a.values)) })
+	promises, others := split(lines)
+	lines = append(others[:min(most, len(others))], promises...)
 	var values [][]float64
 	var names []string
 	highest := 0.0
+	write := formatter(p.FieldConfig.Defaults.Unit)
 	colors := []charts.Color{
 		charts.ParseColor("#3274d9"), charts.ParseColor("#37872d"), charts.ParseColor("#e0752d"), charts.ParseColor("#8f3bb8"),
 		charts.ParseColor("#0a8f8f"), charts.ParseColor("#b8860b"),
 	}
-	for i, l := range lines {
-		highest = max(highest, slices.Max(l.values))
+	for _, l := range lines {
+		top := slices.Max(l.values)
+		highest = max(highest, top)
 		for j, v := range l.values {
 			if v < 0 {
 				l.values[j] = charts.GetNullValue()
 			}
 		}
-		values, names = append(values, l.values), append(names, l.name)
-		if strings.HasPrefix(l.name, "promised") {
-			colors = slices.Insert(colors, i, charts.ParseColor("#d62728"))
+		if strings.HasPrefix(l.name, promised) {
+			colors = slices.Insert(colors, len(values), charts.ParseColor("#d62728"))
+			if l.name = promised + " " + write(top); slices.Contains(names, l.name) {
+				continue // several routes promise the same
+			}
 		}
+		values, names = append(values, l.values), append(names, l.name)
 	}
 	o := charts.NewLineChartOptionWithData(values)
-	o.Theme = charts.GetTheme(charts.ThemeLight).WithSeriesColors(colors[:len(lines)])
+	o.Theme = charts.GetTheme(charts.ThemeLight).WithSeriesColors(colors[:len(values)])
 	o.Padding = charts.NewBox(12, 8, 16, 8)
 	o.Title.Text, o.Title.FontStyle = p.Title, charts.NewFontStyleWithSize(11)
-	o.Legend.SeriesNames, o.Legend.FontStyle = names, charts.NewFontStyleWithSize(7)
+	o.Legend.SeriesNames, o.Legend.FontStyle = names, charts.NewFontStyleWithSize(8)
 	o.Legend.Offset = charts.OffsetStr{Top: "20", Left: "left"}
 	o.XAxis.Labels, o.XAxis.LabelFontStyle, o.XAxis.LabelCount = hours, charts.NewFontStyleWithSize(7), 6
 	o.YAxis = []charts.YAxisOption{{
 		Min: charts.Ptr(0.0), Max: charts.Ptr(roundUp(highest)), LabelFontStyle: charts.NewFontStyleWithSize(7), LabelCount: 6,
-		ValueFormatter: formatter(p.FieldConfig.Defaults.Unit),
+		ValueFormatter: write,
 	}}
 	o.Symbol = charts.Symbol{Shape: charts.SymbolNone}
-	o.Legend.Symbol = charts.SymbolSquare
+	o.Legend.Symbol = charts.SymbolCircle
 	o.LineStrokeWidth = 1.4
 	return on.LineChart(o)
+}
+
+// split tells promises from what was measured.
+func split(lines []line) (promises, others []line) {
+	for _, l := range lines {
+		if strings.HasPrefix(l.name, promised) {
+			promises = append(promises, l)
+		} else {
+			others = append(others, l)
+		}
+	}
+	return promises, others
 }
 
 // roundUp returns the end of an axis whose five steps have round numbers.
