@@ -30,7 +30,8 @@ deps:
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## check style, vet and imports
 	$(TOOLS)/golangci-lint run ./...
 	cd $(CLIENTS) && $(CURDIR)/$(TOOLS)/golangci-lint run ./...
-	@test -z "$$($(TOOLS)/gofumpt -l framework plugins apps policies)" || { $(TOOLS)/gofumpt -d framework plugins apps policies; exit 1; }
+	cd dashboards/generate && $(CURDIR)/$(TOOLS)/golangci-lint run ./...
+	@test -z "$$($(TOOLS)/gofumpt -l framework plugins apps policies dashboards)" || { $(TOOLS)/gofumpt -d framework plugins apps policies dashboards; exit 1; }
 	go test -run TestDependencies ./framework
 
 fmt: $(TOOLS)/golangci-lint build ## format the code and the policies

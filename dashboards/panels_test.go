@@ -1,6 +1,7 @@
 package dashboards_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,8 +91,12 @@ type visitors struct {
 
 // send sends a request and reads the answer, for at most the time that the context leaves.
 func (v *visitors) send(ctx context.Context, method, path string, body any, header ...string) {
-	text, _ := json.Marshal(body)
-	req, err := http.NewRequestWithContext(ctx, method, v.URL+path, strings.NewReader(string(text)))
+	var content io.Reader = http.NoBody
+	if body != nil {
+		text, _ := json.Marshal(body)
+		content = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, v.URL+path, content)
 	if err != nil {
 		return
 	}
