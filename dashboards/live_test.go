@@ -56,6 +56,9 @@ func shorten(number, unit string) string {
 func startPrometheus(t *testing.T, target string, args ...string) *prometheus {
 	t.Helper()
 	folder := t.TempDir()
+	if err := os.Mkdir(filepath.Join(folder, "rules"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, file := range files(t, "rules/*.yml") {
 		text := ranges.ReplaceAllStringFunc(read(t, file), func(s string) string {
 			m := ranges.FindStringSubmatch(s)
@@ -65,11 +68,11 @@ func startPrometheus(t *testing.T, target string, args ...string) *prometheus {
 			m := waits.FindStringSubmatch(s)
 			return m[1] + shorten(m[2], m[3])
 		})
-		if err := os.WriteFile(filepath.Join(folder, filepath.Base(file)), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, file), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	config := strings.NewReplacer("15s", "500ms", "rules/*.yml", folder+"/*.yml", "127.0.0.1:5000", target).Replace(read(t, "prometheus.yml"))
+	config := strings.NewReplacer("15s", "500ms", "127.0.0.1:5000", target).Replace(read(t, "prometheus.yml"))
 	file := filepath.Join(folder, "prometheus.yml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)

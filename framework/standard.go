@@ -57,8 +57,9 @@ func (x *exchange) standard() (*Response, error) {
 	req.Values = snapshot.values
 	ctx, cancel := context.WithTimeoutCause(x.context(), x.route.policy.Timeout.D()-time.Since(x.start), ErrTimeout)
 	defer cancel()
+	whole := x.context()
 	d, err := x.app().standard.Do(ctx, &c.rule, &req, func(_ context.Context, change httpcache.Change) (*httpcache.Origin, error) {
-		return x.route.forward(x.context(), snapshot.changed(change)) // the stream outlives the flight
+		return x.route.forward(whole, snapshot.changed(change)) // the stream outlives the flight
 	})
 	switch {
 	case err == nil:

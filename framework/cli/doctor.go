@@ -39,6 +39,9 @@ func (s *session) doctor() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if to.policy == "" && to.server != "" {
+				client.policy = nil // which is not known: its paths are those of the contract
+			}
 			p, err := examine(client, !noChat)
 			if err != nil {
 				return err

@@ -108,7 +108,7 @@ func TestValuesAreRedacted(t *testing.T) {
 			"a", policy.Secret("hidden"), "b", slog.GroupValue(slog.String("api_key", "k"), slog.String("to", "+33612345678")),
 			"c", errors.New("dial redis://u:p@h:1: refused"), "d", number(1), "e", []byte("0612345678"),
 			"f", user{"Jean", "hunter2"}, "g", []string{"x", "jean@example.fr"}, "h", nil, "i", (*broken)(nil), "j", 12*time.Second,
-			"k", http{"Authorization": {"Basic abc"}}, "l", 0.5, "m", true)
+			"k", header{"Authorization": {"Basic abc"}}, "l", 0.5, "m", true)
 	})
 	_, got, _ = strings.Cut(got, " ")
 	want := `level=INFO msg="Mail from [redacted]" admin_token=[redacted] a=[redacted] b.api_key=[redacted] b.to=[redacted] ` +
@@ -119,7 +119,7 @@ func TestValuesAreRedacted(t *testing.T) {
 	}
 }
 
-type http map[string][]string
+type header map[string][]string
 
 func TestLinesCannotBeForged(t *testing.T) {
 	const evil = "x\nlevel=ERROR msg=forged\r\x1b[31m\u202e\x00\u009b"

@@ -164,6 +164,8 @@ func (s *shop) rows() ([]*row, error) {
 	if bare == nil {
 		return nil, fmt.Errorf("bare fiber: %w", rows[1].missing)
 	}
+	add("innatural, traces, none sampled", hit, nil, false, func() (*peer, error) { return s.traced("0.0") })
+	add("innatural, traces of 1 %", hit, nil, false, func() (*peer, error) { return s.traced("0.01") })
 	add("nginx, gzip_static, 1 worker", hit, asNginx, true, func() (*peer, error) { return s.nginx("1", "") })
 	add("nginx, gzip_static, auto workers", hit, asNginx, true, func() (*peer, error) { return s.nginx("auto", "") })
 	add("nginx, proxy_cache", hit, nil, true, func() (*peer, error) { return s.nginx("auto", bare.address) })

@@ -7,7 +7,9 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,9 +37,13 @@ type shop struct {
 	folder      string
 	gzip, plain answer
 	running     []*process
+	receiver    *http.Server // of traces
 }
 
 func (s *shop) close() {
+	if s.receiver != nil {
+		_ = s.receiver.Close() // what is still sent is of no use
+	}
 	for _, p := range s.running {
 		p.stop()
 	}
@@ -93,6 +99,25 @@ func (s *shop) ours() (*peer, error) {
 		return nil, fmt.Errorf("%s does not answer as it should: %v %v", s.options.server, s.gzip, s.gzip.Header)
 	}
 	return p, s.gzip.same(answer{Status: 200, Encoding: "gzip", Plain: s.plain.Plain}, false)
+}
+
+// traced starts the built server once more, which traces a share of the requests, to a receiver that takes all.
+func (s *shop) traced(share string) (*peer, error) {
+	if s.receiver == nil {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("listen for traces: %w", err)
+		}
+		s.receiver = &http.Server{Addr: l.Addr().String(), ReadHeaderTimeout: answerTimeout, Handler: http.HandlerFunc(
+			func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })}
+		go func() { _ = s.receiver.Serve(l) }() // it ends when it is closed
+	}
+	return s.start("", s.options.server, func(address string) ([]string, error) {
+		return []string{
+			"serve", "--policy", filepath.Join(s.folder, "policy.toml"), "--listen", address,
+			"--set", "telemetry.traces.endpoint=http://" + s.receiver.Addr, "--set", "telemetry.traces.sample=" + share,
+		}, nil
+	})
 }
 
 var acceptGzip = field{"Accept-Encoding", "gzip"}

@@ -67,6 +67,8 @@ func TestCompare(t *testing.T) {
 	}
 	for name, want := range map[string]struct{ answer, promise string }{
 		"innatural, hit":                   {"200 gzip", "< 1.00: "},
+		"innatural, traces, none sampled":  {"200 gzip", ""},
+		"innatural, traces of 1 %":         {"200 gzip", ""},
 		"bare fiber, the same bytes":       {"200 gzip", "<= 1.00: "},
 		"innatural, hit, identity":         {"200 identity", ""},
 		"bare fiber, identity":             {"200 identity", "<= 1.00: "},
