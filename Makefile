@@ -9,7 +9,7 @@ MANIFESTS := apps/chatbot/deploy/manifests
 LOADKIT := xk6-chatbot
 FUZZTIME ?= 20s
 
-.PHONY: help build run test race lint fmt generate check eval bench k6 bench-peers fuzz deps clean
+.PHONY: help build run test race lint fmt generate check dashboards eval bench k6 bench-peers fuzz deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,7 +40,8 @@ lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## check style, vet and imports
 	cd $(CLIENTS) && $(CURDIR)/$(TOOLS)/golangci-lint run ./...
 	cd $(MANIFESTS) && $(CURDIR)/$(TOOLS)/golangci-lint run ./...
 	cd $(LOADKIT) && $(CURDIR)/$(TOOLS)/golangci-lint run ./...
-	@test -z "$$($(TOOLS)/gofumpt -l framework plugins apps policies $(LOADKIT))" || { $(TOOLS)/gofumpt -d framework plugins apps policies $(LOADKIT); exit 1; }
+	cd dashboards/generate && $(CURDIR)/$(TOOLS)/golangci-lint run ./...
+	@test -z "$$($(TOOLS)/gofumpt -l framework plugins apps policies dashboards $(LOADKIT))" || { $(TOOLS)/gofumpt -d framework plugins apps policies dashboards $(LOADKIT); exit 1; }
 	go test -run TestDependencies ./framework
 
 fmt: $(TOOLS)/golangci-lint build ## format the code and the policies
@@ -50,8 +51,12 @@ fmt: $(TOOLS)/golangci-lint build ## format the code and the policies
 generate: ## write what is generated: the README's reference and the policies' schema
 	go generate ./...
 
-check: generate ## fail when something generated is not current
-	git diff --exit-code -- README.md policies
+check: generate dashboards ## fail when something generated is not current
+	git diff --exit-code -- README.md policies dashboards
+
+dashboards: ## write the dashboards (IMAGES=3m: and draw the README's pictures, from so long a load)
+	go run -C dashboards/generate .
+	$(if $(IMAGES),go test -count=1 ./dashboards -run TestPanels -images $(IMAGES))
 
 eval: ## measure how well customers are understood (SET=directory for other utterances than the held-out ones)
 	@go run ./plugins/chat/internal/responder/eval $(if $(SET),-set $(SET))

@@ -52,8 +52,8 @@ func shorten(number, unit string) string {
 	return strconv.FormatInt((time.Duration(n)*units[unit]/faster).Milliseconds(), 10) + "ms"
 }
 
-// startPrometheus starts Prometheus with the rules, at another pace, on a server.
-func startPrometheus(t *testing.T, target string) *prometheus {
+// startPrometheus starts Prometheus with the rules, at another pace, on a server, with further arguments.
+func startPrometheus(t *testing.T, target string, args ...string) *prometheus {
 	t.Helper()
 	folder := t.TempDir()
 	if err := os.Mkdir(filepath.Join(folder, "rules"), 0o700); err != nil {
@@ -84,8 +84,9 @@ func startPrometheus(t *testing.T, target string) *prometheus {
 	address := l.Addr().String()
 	l.Close()
 	log := &strings.Builder{}
-	cmd := exec.Command("prometheus", "--config.file", file, "--storage.tsdb.path", filepath.Join(folder, "data"),
+	args = append(args, "--config.file", file, "--storage.tsdb.path", filepath.Join(folder, "data"),
 		"--web.listen-address", address, "--enable-feature=exemplar-storage", "--log.level=warn")
+	cmd := exec.Command("prometheus", args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("this test needs prometheus (apt-get install prometheus): %v", err)
