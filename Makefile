@@ -21,7 +21,7 @@ build: ## build bin/chatbot and bin/bench
 run: build ## serve the shop on 127.0.0.1:5000 (ARGS="--listen 127.0.0.1:8080" for more)
 	bin/chatbot serve --policy policies/chatbot.toml $(ARGS)
 
-test: deps build ## run all tests, race detector on, installing what they need
+test: deps build k6 ## run all tests, race detector on, installing what they need
 	go vet ./...
 	go test -race -timeout 20m ./...
 	go vet -C $(CLIENTS) ./...
@@ -56,7 +56,7 @@ check: generate dashboards ## fail when something generated is not current
 
 dashboards: ## write the dashboards (IMAGES=3m: and draw the README's pictures, from so long a load)
 	go run -C dashboards/generate .
-	$(if $(IMAGES),go test -count=1 ./dashboards -run TestPanels -images $(IMAGES))
+	$(if $(IMAGES),$(MAKE) k6 && go test -count=1 ./dashboards -run TestPanels -images $(IMAGES))
 
 eval: ## measure how well customers are understood (SET=directory for other utterances than the held-out ones)
 	@go run ./plugins/chat/internal/responder/eval $(if $(SET),-set $(SET))

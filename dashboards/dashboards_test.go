@@ -61,6 +61,20 @@ func boards(t *testing.T) map[string]dashboard {
 	return all
 }
 
+// queries are all that a dashboard asks, for panels and for annotations.
+func (d dashboard) queries() []string {
+	var all []string
+	for _, a := range d.Annotations.List {
+		all = append(all, a.Expr)
+	}
+	for _, p := range d.Panels {
+		for _, q := range p.Targets {
+			all = append(all, q.Expr)
+		}
+	}
+	return all
+}
+
 // TestDashboards holds the dashboards to the house's rules.
 func TestDashboards(t *testing.T) {
 	uids := map[string]string{}
