@@ -50,7 +50,7 @@ generate: ## write what is generated: the README's reference and the policies' s
 check: generate dashboards ## fail when something generated is not current
 	git diff --exit-code -- README.md policies dashboards
 
-dashboards: ## write the dashboards (IMAGES=3m: and draw the README's pictures, from so long a load)
+dashboards: ## write the dashboards (IMAGES=2m: and draw the README's pictures, from so long a load)
 	go run -C dashboards/generate .
 	$(if $(IMAGES),$(MAKE) k6 && go test -count=1 ./dashboards -run TestPanels -images $(IMAGES))
 

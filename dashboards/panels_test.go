@@ -40,6 +40,9 @@ memory = "1MiB"
 [cache.redis]
 host = "127.0.0.1"
 port = %[1]d
+[server.overload]
+in_flight = 12
+queue = 100
 [defaults]
 slow = "150ms"
 [plugins.chat.model.upstreams.main.price]
@@ -62,7 +65,7 @@ cache = { ttl = "1s", query = ["n"] }
 [[routes]]
 path = "/test/limited"
 handler = "proxy"
-limits = { requests = 2, window = "1m" }
+limits = { requests = 8, window = "1m", shared = true, delay_from = 0.1, delay_max = "50ms" }
 [[routes]]
 path = "/test/trouble"
 handler = "trouble"

@@ -168,6 +168,34 @@ func service() board {
 					title: "Connections", about: "Open connections of clients, idle ones included.", unit: "short",
 					queries: []query{{`sum by (instance) (http_server_open_connections{@})`, "{{instance}}"}},
 				},
+				{
+					title: "Handlers", about: "Handlers that run, of how many may at once, and requests that wait for theirs.", unit: "short",
+					queries: []query{
+						{`sum by (instance) (http_server_running_handlers{@})`, "{{instance}} running"},
+						{`sum by (instance) (http_server_queued_requests{@})`, "{{instance}} waiting"},
+						{`sum by (instance) (http_server_concurrency_limit{@} > 0)`, "promised most of {{instance}}"},
+					},
+				},
+				{
+					title: "Wait for a handler", about: "Time that requests waited, of those that had to: P50, P95 and P99.", unit: "s",
+					queries: quantiles("http_server_queue_wait_seconds", "@"),
+				},
+				{
+					title: "Refused by priority", about: "Requests refused before their handler ran, per second: the least important should go first.",
+					unit: "reqps", stacked: true, queries: []query{rate("http_server_rejected_requests_total", "@", "priority, reason")},
+				},
+				{
+					title: "Delayed", about: "Requests per second that were delayed because their client was near its limit.", unit: "reqps",
+					queries: []query{{`sum by (instance) (rate(http_server_delayed_requests_total{@}[$__rate_interval]))`, "{{instance}}"}},
+				},
+				{
+					title: "Limits counted", about: "Requests per second to routes whose limit is shared, by where they were counted. Memory: Redis was away.",
+					unit: "reqps", queries: []query{rate("http_server_rate_decisions_total", "@", "store")},
+				},
+				{
+					title: "Connections refused", about: "Connections closed at once because there were too many, per second.", unit: "cps",
+					queries: []query{rate("http_server_refused_connections_total", "@", "reason")},
+				},
 			}},
 			{"System", []panel{
 				{
