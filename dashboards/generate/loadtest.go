@@ -69,7 +69,8 @@ func loadtest() board {
 				{
 					title: "Turns", about: "P50, P95 and P99 of a turn, and what the policy promises of the chat's routes.", unit: "s",
 					queries: []query{
-						{k6Quantile(0.5, "k6_chat_duration_seconds", ""), "P50"}, {k6Quantile(0.95, "k6_chat_duration_seconds", ""), "P95"},
+						{k6Quantile(0.5, "k6_chat_duration_seconds", ""), "P50"},
+						{k6Quantile(0.95, "k6_chat_duration_seconds", ""), "P95"},
 						{k6Quantile(0.99, "k6_chat_duration_seconds", ""), "P99"},
 						{`min by (quantile) (policy_slo_latency_seconds{@,http_route=~".*/chat.*"})`, "promised for {{quantile}}"},
 					},
