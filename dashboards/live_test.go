@@ -272,12 +272,15 @@ func TestAlertsLive(t *testing.T) {
 	if err := server.App.Reload(t.Context()); err != nil {
 		t.Error(err)
 	}
-	p.await("all is well again", func() bool { return len(p.alerts("firing")) == 0 })
+	p.await("they are resolved", func() bool { // others, which look at days, are not yet
+		firing = p.alerts("firing")
+		return !slices.ContainsFunc(want, func(name string) bool { return slices.Contains(firing, name) })
+	})
 
 	stop()
 	users.Wait()
 	server.Stop()
-	p.await("InstanceDown fires", func() bool { return slices.Equal(p.alerts("firing"), []string{"InstanceDown"}) })
+	p.await("InstanceDown fires", func() bool { return slices.Contains(p.alerts("firing"), "InstanceDown") })
 }
 
 func visit(ctx context.Context, server *frameworktest.Server, path string) {
