@@ -48,7 +48,7 @@ func TestReadme(t *testing.T) {
 	t.Cleanup(server.Stop)
 	shorter := strings.NewReplacer(
 		"127.0.0.1:5000", address, "bench run ", "bench run --warmup 0s ", "--duration 10s", "--duration 500ms --rate 200",
-		" --rounds 16 --block 500ms", "", "bench ab ", "bench ab --rounds 6 --block 50ms --settle 0s ", "bench compare ", "bench compare --force ",
+		" --rounds 16 --block 500ms --settle 100ms", "", "bench ab ", "bench ab --rounds 6 --block 50ms --settle 0s ", "bench compare ", "bench compare --force ",
 		// The tour compares a result of before with one of after, which a reader makes by the same command.
 		"after.json", "before.json",
 	)
