@@ -64,7 +64,7 @@ func document(t *testing.T, series ...*result.Series) *result.Document {
 	return d
 }
 
-// noisy is a machine as ours was measured to be: times of one block spread by 25 %, those of a pair by 15 %, and those of a block by 2 %.
+// noisy is a machine as a shared virtual one may be: times of one block spread by 25 %, those of a pair by 15 %, and those of a block by 2 %.
 func noisy(seed uint64) simulated {
 	return simulated{random: rand.New(rand.NewPCG(seed, 1)), requests: 200, sigma: 0.25, drift: 0.15, tremble: 0.02}
 }
