@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -172,9 +173,7 @@ func (v *visitors) talk() {
 	n := v.n.Add(1)
 	session := "dashboards-" + strconv.FormatInt(n, 10)
 	question := map[string]any{"sessionId": session}
-	for key, value := range questions[n%int64(len(questions))] {
-		question[key] = value
-	}
+	maps.Copy(question, questions[n%int64(len(questions))])
 	v.post("/api/chat", question)
 	v.post("/api/chat/stream", question)
 	v.post("/api/chat", map[string]any{"message": "", "sessionId": session})
