@@ -174,10 +174,6 @@ targets = ["%s"]
 path = "/metrics"
 handler = "metrics"
 [[routes]]
-path = "/api/products"
-handler = "catalog.list"
-cache = { ttl = "1h" }
-[[routes]]
 path = "/api/products/search"
 handler = "catalog.search"
 cache = { ttl = "1h" }
@@ -218,7 +214,7 @@ func TestAlertsLive(t *testing.T) {
 	var users sync.WaitGroup
 	defer users.Wait()
 	defer stop()
-	for _, path := range []string{"/api/products?language=fr", "/api/products/search?q=", "/slow", "/failing"} {
+	for _, path := range []string{"/api/products/search?q=", "/slow", "/failing"} {
 		users.Go(func() {
 			for loading.Err() == nil {
 				target := path
@@ -253,8 +249,14 @@ func TestAlertsLive(t *testing.T) {
 	if server.App.Reload(t.Context()) == nil {
 		t.Error("a broken policy was loaded")
 	}
+	firing := []string{}
+	defer func() {
+		if t.Failed() {
+			t.Logf("last seen firing: %v", firing)
+		}
+	}()
 	p.await(fmt.Sprintf("%v fire", want), func() bool {
-		firing := p.alerts("firing")
+		firing = p.alerts("firing")
 		return !slices.ContainsFunc(want, func(name string) bool { return !slices.Contains(firing, name) })
 	})
 	was := p.values("alertname", `max_over_time(ALERTS{alertstate="pending"}[5m])`)
@@ -270,12 +272,15 @@ func TestAlertsLive(t *testing.T) {
 	if err := server.App.Reload(t.Context()); err != nil {
 		t.Error(err)
 	}
-	p.await("all is well again", func() bool { return len(p.alerts("firing")) == 0 })
+	p.await("they are resolved", func() bool { // others, which look at days, are not yet
+		firing = p.alerts("firing")
+		return !slices.ContainsFunc(want, func(name string) bool { return slices.Contains(firing, name) })
+	})
 
 	stop()
 	users.Wait()
 	server.Stop()
-	p.await("InstanceDown fires", func() bool { return slices.Equal(p.alerts("firing"), []string{"InstanceDown"}) })
+	p.await("InstanceDown fires", func() bool { return slices.Contains(p.alerts("firing"), "InstanceDown") })
 }
 
 func visit(ctx context.Context, server *frameworktest.Server, path string) {

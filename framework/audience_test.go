@@ -36,8 +36,12 @@ func TestAdminAudience(t *testing.T) {
 func TestAdminAudienceWithoutAToken(t *testing.T) {
 	s := frameworktest.Start(t, basics, basicPlugin())
 	for _, header := range [][]string{
-		{"X-Forwarded-For", "203.0.113.9"}, {"X-Forwarded-For", "127.0.0.1"}, {"Forwarded", "for=203.0.113.9"},
-		{"X-Real-Ip", "203.0.113.9"}, {"Via", "1.1 nginx"}, {},
+		{"X-Forwarded-For", "203.0.113.9"},
+		{"X-Forwarded-For", "127.0.0.1"},
+		{"Forwarded", "for=203.0.113.9"},
+		{"X-Real-Ip", "203.0.113.9"},
+		{"Via", "1.1 nginx"},
+		{},
 	} {
 		want := 403
 		if len(header) == 0 {

@@ -134,7 +134,7 @@ func (x *exchange) cached() (*Response, error) {
 	if x.route.cache == nil && x.route.standard == nil {
 		return nil, nil
 	}
-	return x.within("cache", x.fromCache)
+	return x.within("cache", (*exchange).fromCache)
 }
 
 func (x *exchange) fromCache() (*Response, error) {

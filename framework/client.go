@@ -2,6 +2,7 @@ package framework
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -36,8 +37,8 @@ func (g *generation) trusts(address netip.Addr) bool {
 func (g *generation) clientOf(peer netip.Addr, lines []string) netip.Addr {
 	standard := g.policy.Server.ClientHeader == "Forwarded"
 	client := peer
-	for i := len(lines) - 1; i >= 0; i-- {
-		for rest := lines[i]; rest != "" && g.trusts(client); {
+	for _, line := range slices.Backward(lines) {
+		for rest := line; rest != "" && g.trusts(client); {
 			var element string
 			rest, element = lastElement(rest)
 			if standard {

@@ -69,7 +69,8 @@ func TestTheClientBehindTrustedProxies(t *testing.T) {
 		{forwarded, `for=unknown`, "127.0.0.1"},
 		{forwarded, `for=1.1.1.1;for=2.2.2.2`, "127.0.0.1"},
 		{forwarded, `proto="a, for=1.1.1.1, b";for=203.0.113.9`, "203.0.113.9"},
-		{forwarded, `for="1.1.1.1, for=203.0.113.9`, "127.0.0.1"},
+		{forwarded, `for="1.1.1.1, for=203.0.113.9`, "203.0.113.9"}, // a quote of the client's hides nothing of ours
+		{forwarded, `for=", for="203.0.113.9:80"`, "203.0.113.9"},
 	} {
 		name := "X-Forwarded-For"
 		if c.server == forwarded {
@@ -129,7 +130,7 @@ handler = "who"
 		ctx = request("/who") // what a trusted proxy adds stands above it
 		ctx.Request.Header.Set("X-Forwarded-For", header+", 203.0.113.9")
 		serve(ctx)
-		if got := string(ctx.Response.Body()); got != "203.0.113.9" && !strings.ContainsAny(header, "\"\x00\r\n") {
+		if got := string(ctx.Response.Body()); got != "203.0.113.9" && !strings.ContainsAny(header, "\x00\r\n") {
 			t.Fatalf("%q: the client is %q", header, got)
 		}
 	})

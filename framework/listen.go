@@ -37,20 +37,20 @@ func (a *App) Listen(open func(name, address string) (net.Listener, error)) (on 
 		}
 	}()
 	for _, side := range []struct {
-		name, address string
-		listener      *net.Listener
-		certificate   **certificate
-		files         policy.AdminTLS
+		name, whom, address string
+		listener            *net.Listener
+		certificate         **certificate
+		files               policy.AdminTLS
 	}{
-		{"public", server.Listen, &on.Public, &a.certificate, policy.AdminTLS{Cert: server.TLS.Cert, Key: server.TLS.Key}},
-		{"admin", server.Admin.Listen, &on.Admin, &a.adminCertificate, server.Admin.TLS},
+		{"public", "", server.Listen, &on.Public, &a.certificate, policy.AdminTLS{Cert: server.TLS.Cert, Key: server.TLS.Key}},
+		{"admin", " for admins", server.Admin.Listen, &on.Admin, &a.adminCertificate, server.Admin.TLS},
 	} {
 		if side.address == "" {
 			continue
 		}
 		l, err := open(side.name, side.address)
 		if err != nil {
-			return on, fmt.Errorf("listen on %s, %s: %w", side.address, side.name, err)
+			return on, fmt.Errorf("listen%s on %s: %w", side.whom, side.address, err)
 		}
 		*side.listener = l
 		if *side.certificate, err = newCertificate(side.files); err != nil {

@@ -79,14 +79,14 @@ func (x *exchange) endTrace(bytes int, err error) {
 }
 
 // within runs a stage in a span of its own. What it causes is below that.
-func (x *exchange) within(name string, run func() (*Response, error)) (*Response, error) {
+func (x *exchange) within(name string, run func(*exchange) (*Response, error)) (*Response, error) {
 	if x.span == nil {
-		return run()
+		return run(x)
 	}
 	outer := x.ctx
 	var span trace.Span
 	x.ctx, span = telemetry.Span(outer, name, trace.SpanKindInternal)
-	response, err := run()
+	response, err := run(x)
 	if x.outcome != "" {
 		span.SetAttributes(attribute.String(telemetry.AttributeCacheResult, strings.ToLower(string(x.outcome))))
 	}

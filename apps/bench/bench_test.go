@@ -273,7 +273,7 @@ func TestAB(t *testing.T) {
 	}
 }
 
-// Policies are served, and what one changes is measured: without a cache nothing is a hit.
+// Policies are served, to the end of it, and what one changes is measured: without a cache nothing is a hit.
 func TestABOfPolicies(t *testing.T) {
 	policy := write(t, "shop.toml", policyText)
 	self, err := os.Executable()
@@ -283,7 +283,7 @@ func TestABOfPolicies(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ab.json")
 	code, out, problems := bench(
 		t, "ab", "--server", self, "--base-policy", policy, "--base-set", "routes.0.cache.ttl=0s", "--cand-policy", policy, "--endpoint", "/api/products",
-		"-c", "2", "--rounds", "6", "--block", "100ms", "--settle", "20ms", "--inconclusive", "pass", "--json", file,
+		"--rate", "200", "--rounds", "6", "--block", "100ms", "--settle", "20ms", "--inconclusive", "pass", "--force", "--json", file,
 	)
 	if code == exitFailed || code == exitNotComparable {
 		t.Fatalf("exit %d\n%s%s", code, out, problems)

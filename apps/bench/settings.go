@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -211,7 +212,7 @@ func parseEndpoint(text string, header [][2]string) (measure.Endpoint, error) {
 		return measure.Endpoint{}, fmt.Errorf("--endpoint %q: write it as 'GET /path?query', or with a body as 'POST /path {…}'", text)
 	}
 	if body = strings.TrimSpace(body); strings.HasPrefix(body, "{") || strings.HasPrefix(body, "[") {
-		header = append(header[:len(header):len(header)], [2]string{"Content-Type", "application/json"})
+		header = append(slices.Clip(header), [2]string{"Content-Type", "application/json"})
 	}
 	return measure.Endpoint{
 		Name: method + " " + target, Request: load.Request{Method: method, Target: target, Header: header, Body: []byte(body)},

@@ -154,8 +154,10 @@ func TestDoctor(t *testing.T) {
 		"the cache does not hit": {func(t *testing.T) string {
 			return start(t, route("/cookie", "faulty.cookie", `cache = { ttl = "1h" }`)).URL
 		}, "cache", "fail", "GET /cookie, asked twice, is a BYPASS: innatural; fwd=uri-miss; detail="},
-		"compression does not shrink": {func(t *testing.T) string { return start(t, "[compression]\nenabled = false\n").URL },
-			"compression", "fail", "comes as it is"},
+		"compression does not shrink": {
+			func(t *testing.T) string { return start(t, "[compression]\nenabled = false\n").URL },
+			"compression", "fail", "comes as it is",
+		},
 		"a proxy takes compression away": {func(t *testing.T) string {
 			server := start(t, "")
 			return between(t, server.URL, func(w http.ResponseWriter, r *http.Response) {

@@ -121,8 +121,7 @@ type patient struct {
 	health   health
 	metrics  map[string]*dto.MetricFamily // nil when the server does not show them
 	unread   string                       // why it does not
-	fetched  time.Time
-	examined map[string]examined // by path
+	examined map[string]examined          // by path
 }
 
 // health is what the doctor reads of /api/health.

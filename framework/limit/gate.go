@@ -57,6 +57,7 @@ type Gate struct {
 	waiting  int
 	queues   [len(Priorities)]list.List // of *waiter
 	emptied  time.Time                  // when nobody waited last
+	crowded  time.Time                  // when the queue had not been empty for long last
 	granted  time.Time                  // when who waited got a place last; zero since the queue was empty
 	every    time.Duration              // that a place becomes free, on average
 	ticking  bool                       // the limit is looked at again though nobody comes or leaves
@@ -173,9 +174,12 @@ func (g *Gate) tick() {
 	})
 }
 
-// isCrowded says whether the queue has not been empty for long.
+// isCrowded says whether the queue has not been empty for long. That it was empty for a moment since does not end it.
 func (g *Gate) isCrowded(now time.Time) bool {
-	return g.waiting > 0 && now.Sub(g.emptied) > g.options.Wait
+	if g.waiting > 0 && now.Sub(g.emptied) > g.options.Wait {
+		g.crowded = now
+	}
+	return now.Sub(g.crowded) < 2*g.options.Wait
 }
 
 // ahead returns how many of a priority or a higher one wait.

@@ -181,10 +181,13 @@ func TestWhoWaits(t *testing.T) {
 			var all sync.WaitGroup
 			for i, p := range []limit.Priority{limit.Low, limit.Normal, limit.Normal} {
 				all.Go(func() {
-					if err := enter(t.Context(), g, p, time.Hour); err != nil {
+					pass, err := g.Enter(t.Context(), p, time.Now().Add(time.Hour), &limit.Usual{})
+					if err != nil {
 						t.Error(err)
+						return
 					}
-					order = append(order, fmt.Sprintf("%s%d", p, i)) // one at a time: there is one place
+					order = append(order, fmt.Sprintf("%s%d", p, i)) // one at a time: there is one place, left after it
+					pass.Leave(false)
 				})
 				synctest.Wait()
 			}

@@ -30,7 +30,9 @@ func (s store) Do(ctx context.Context, f func(context.Context, redis.UniversalCl
 	return f(ctx, s.client)
 }
 
-func (store) Key(namespace, key, part string) string { return strings.Join([]string{namespace, key, part}, ":") }
+func (store) Key(namespace, key, part string) string {
+	return strings.Join([]string{namespace, key, part}, ":")
+}
 
 // Three instances together admit what the rule says, within 1 %, of a hundred thousand requests; each of them alone knows of a third.
 func TestExactOverInstances(t *testing.T) {

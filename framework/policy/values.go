@@ -183,7 +183,7 @@ func ParseNetwork(s string) (netip.Prefix, error) {
 	}
 	network, err := netip.ParsePrefix(s)
 	if err == nil && network.Addr().Is4In6() {
-		err = errors.New("write an IPv4 network without ::ffff:")
+		err = errors.New("write an IPv4 network without its prefix ::ffff")
 	}
 	return network.Masked(), err
 }

@@ -75,7 +75,8 @@ func TestSpansAreBounded(t *testing.T) {
 		"takes all": {func(http.ResponseWriter, <-chan struct{}) {}, 100, map[string]float64{"exported": 100}, 0},
 		"refuses": {
 			func(w http.ResponseWriter, _ <-chan struct{}) { w.WriteHeader(http.StatusServiceUnavailable) }, 2000,
-			map[string]float64{"failed": 2000}, 1,
+			map[string]float64{"failed": 2000},
+			1,
 		},
 		"hangs": {func(_ http.ResponseWriter, release <-chan struct{}) { <-release }, 10_000, map[string]float64{"dropped": 1000}, 0},
 	} {

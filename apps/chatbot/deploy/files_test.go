@@ -57,10 +57,7 @@ func TestTheImagesBinaryNeedsNothing(t *testing.T) {
 	}
 	// As the Dockerfile has them, but for ports of the test's own.
 	text := read(t, "Dockerfile")
-	var env []string
-	for _, set := range regexp.MustCompile(`POLICY__\w+=\S+`).FindAllString(text, -1) {
-		env = append(env, set)
-	}
+	env := regexp.MustCompile(`POLICY__\w+=\S+`).FindAllString(text, -1)
 	address, admin := freeAddress(t), freeAddress(t)
 	env = append(env, "POLICY__SERVER__LISTEN="+address, "POLICY__SERVER__ADMIN__LISTEN="+admin, "POLICY__SERVER__GRACE=0s")
 	server := inside(env, "serve", "--policy", "/etc/chatbot/chatbot.toml")

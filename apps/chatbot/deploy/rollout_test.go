@@ -199,7 +199,7 @@ type manager struct {
 
 func listenManager(t *testing.T) *manager {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "notify") // a socket's path must be short
+	dir, err := os.MkdirTemp("", "notify") //nolint:usetesting // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}

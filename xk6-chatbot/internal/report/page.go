@@ -82,8 +82,10 @@ func (r *report) page() page {
 		})
 	}
 	p.Setting = [][2]string{
-		{"k6", k6Version()}, {"Machine of the load generator", fmt.Sprintf("%s, %s", processor(), count(runtime.NumCPU(), "processor"))},
-		{"Its use", percent(r.cpu)}, {"Seed", fmt.Sprint(r.Seed)},
+		{"k6", k6Version()},
+		{"Machine of the load generator", fmt.Sprintf("%s, %s", processor(), count(runtime.NumCPU(), "processor"))},
+		{"Its use", percent(r.cpu)},
+		{"Seed", fmt.Sprint(r.Seed)},
 	}
 	p.Tiles = r.tiles()
 	if r.total.Turns > 0 {

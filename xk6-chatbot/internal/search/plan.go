@@ -102,10 +102,10 @@ func (p *plan) judged(held bool) {
 			p.end(Unlimited)
 			return
 		}
-	case p.confirming: // once was luck
-		p.high, p.low = p.low, p.low/p.o.Precision
+	case p.confirming: // once was luck, and so may be what held below
+		p.confirming = false
+		p.high, p.low = p.rate, 0
 		if p.confirms++; p.confirms == maxConfirms {
-			p.low = 0
 			p.end(Unstable)
 			return
 		}

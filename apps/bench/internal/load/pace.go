@@ -40,8 +40,11 @@ func (g *Generator) open(ctx context.Context, start time.Time, rec *Recording) {
 	for range min(g.plan.Connections, 16) {
 		add()
 	}
-	runtime.LockOSThread() // and never unlocked: the thread, which has a setting of its own, ends with this goroutine
-	precise()
+	// The thread is given back afterwards. It must not end: servers that were started from it would end with it (PR_SET_PDEATHSIG).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	slack(1)
+	defer slack(0)
 	next := schedule(g.plan)
 	for turn := 0; ; turn++ {
 		due := start.Add(next())
@@ -91,9 +94,9 @@ func (g *Generator) serve(ctx context.Context, jobs <-chan job, free *atomic.Int
 	}
 }
 
-// precise asks the kernel to wake this thread when it wants to be woken, and not up to 50 µs later (PR_SET_TIMERSLACK).
-func precise() {
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // without it the lag is a little larger, and is measured
+// slack says by how many nanoseconds the kernel may wake this thread later than it wants to be woken; 0 is as at first, 50 µs.
+func slack(nanoseconds uintptr) {
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0) // without it the lag is a little larger, and is measured
 }
 
 // coarse is how long before a time Go's timers give way to the kernel's.

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	startTimeout = 15 * time.Second
+	startTimeout = time.Minute
 	stopTimeout  = 3 * time.Second
 )
 

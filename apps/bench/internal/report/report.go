@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -36,10 +37,8 @@ func figures(d *result.Document) table {
 		row := []string{s.Label(), fmt.Sprint(s.Count), chart.Number(s.Rate), percent(s.SuccessRate)}
 		if l := s.Latency; l != nil {
 			mark := func(v float64, name string) string {
-				for _, f := range l.TooFew {
-					if f == name {
-						return chart.Number(v) + few
-					}
+				if slices.Contains(l.TooFew, name) {
+					return chart.Number(v) + few
 				}
 				return chart.Number(v)
 			}

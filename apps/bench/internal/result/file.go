@@ -72,8 +72,7 @@ func (s *Schema) Read(text []byte) (*Document, error) {
 		}
 	}
 	if err := s.compiled.Validate(value); err != nil {
-		var invalid *jsonschema.ValidationError
-		if errors.As(err, &invalid) {
+		if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 			return nil, errors.New(where(invalid))
 		}
 		return nil, err

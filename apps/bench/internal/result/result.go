@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -136,13 +138,8 @@ type Series struct {
 
 // Label names the series, with its scenario and phase where it has them.
 func (s *Series) Label() string {
-	label := s.Name
-	for _, part := range []string{s.Scenario, s.Phase} {
-		if part != "" {
-			label += ", " + part
-		}
-	}
-	return label
+	parts := slices.DeleteFunc([]string{s.Name, s.Scenario, s.Phase}, func(part string) bool { return part == "" })
+	return strings.Join(parts, ", ")
 }
 
 // Errors counts the requests that failed.

@@ -6,7 +6,7 @@ import (
 )
 
 // resamples is how often a bootstrap draws: enough that the ends of an interval do not depend on the seed where it matters.
-const resamples = 4000
+const resamples = 1000
 
 // Bootstrap estimates the shift of the medians of two samples of blocks, with an interval by resampling whole blocks: in pairs
 // when they are paired (Efron and Tibshirani, An Introduction to the Bootstrap, 13.3). It gives no P, which would promise

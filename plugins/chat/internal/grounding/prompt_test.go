@@ -72,7 +72,7 @@ func TestFactsAreOneLine(t *testing.T) {
 		t.Errorf("%d facts in:\n%s", facts, messages[0].Content)
 	}
 	prompt := func() string { return known.Prompt("en", responder.Evidence{}, nil, "hi", 4000)[0].Content }
-	if prompt() == prompt() {
+	if one, another := prompt(), prompt(); one == another {
 		t.Error("the mark that ends the facts can be known before")
 	}
 }

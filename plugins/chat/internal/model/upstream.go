@@ -60,17 +60,17 @@ func (a *attempt) run(ctx context.Context, r Request, temperature float64) error
 	if err != nil {
 		return a.explain(ctx, err)
 	}
-	body := response.Body
-	defer func() { _ = body.Close() }() // it was only read
+	defer func() { _ = response.Body.Close() }() // it was only read
 	if f := refusal(response); f != nil {
 		return f
 	}
-	if err := a.read(newEventReader(body), began); err != nil {
+	response.Header = nil // it has been read, and the answer may take minutes
+	if err := a.read(newEventReader(response.Body), began); err != nil {
 		return a.explain(ctx, err)
 	}
 	// What follows the end of the answer is the end of the connection's use, unless the upstream keeps it.
 	a.silence.Reset(patience)
-	_, _ = io.CopyN(io.Discard, body, maxLine)
+	_, _ = io.CopyN(io.Discard, response.Body, maxLine)
 	return nil
 }
 
