@@ -66,10 +66,12 @@ func (q query) text() string {
 }
 
 func source() common.DataSourceRef {
-	return common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("${datasource}")}
+	return common.DataSourceRef{Type: new("prometheus"), Uid: new("${datasource}")}
 }
 
-// build makes the dashboard of Grafana's schema.
+// build makes the dashboard of Grafana's first schema, which every Grafana imports; its second is for new ones only.
+//
+//nolint:staticcheck // the SDK prefers the second
 func (b board) build() (dashboard.Dashboard, error) {
 	d := dashboard.NewDashboardBuilder(b.title).
 		Uid("innatural-"+b.name).
@@ -89,7 +91,7 @@ func (b board) build() (dashboard.Dashboard, error) {
 	}, b.variables...)
 	for _, v := range all {
 		d.WithVariable(dashboard.NewQueryVariableBuilder(v.name).Label(v.label).Datasource(source()).
-			Query(dashboard.StringOrMap{String: cog.ToPtr(v.query)}).
+			Query(dashboard.StringOrMap{String: new(v.query)}).
 			Refresh(dashboard.VariableRefreshOnTimeRangeChanged).Sort(dashboard.VariableSortAlphabeticalAsc).
 			Multi(true).IncludeAll(true).AllValue(".*").
 			Current(dashboard.VariableOption{
@@ -195,7 +197,7 @@ func (p panel) thresholds() *dashboard.ThresholdsConfigBuilder {
 	}
 	steps := []dashboard.Threshold{{Color: below}}
 	for _, limit := range p.limits {
-		steps = append(steps, dashboard.Threshold{Value: cog.ToPtr(limit), Color: beyond})
+		steps = append(steps, dashboard.Threshold{Value: new(limit), Color: beyond})
 	}
 	return dashboard.NewThresholdsConfigBuilder().Mode(dashboard.ThresholdsModeAbsolute).Steps(steps)
 }

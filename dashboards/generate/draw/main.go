@@ -147,7 +147,7 @@ func (s span) panel(on *charts.Painter, p panel) error {
 	o.Legend.Offset = charts.OffsetStr{Top: "20", Left: "left"}
 	o.XAxis.Labels, o.XAxis.LabelFontStyle, o.XAxis.LabelCount = hours, charts.NewFontStyleWithSize(7), 6
 	o.YAxis = []charts.YAxisOption{{
-		Min: charts.Ptr(0.0), Max: charts.Ptr(roundUp(highest)), LabelFontStyle: charts.NewFontStyleWithSize(7), LabelCount: 6,
+		Min: new(0.0), Max: new(roundUp(highest)), LabelFontStyle: charts.NewFontStyleWithSize(7), LabelCount: 6,
 		ValueFormatter: write,
 	}}
 	o.Symbol = charts.Symbol{Shape: charts.SymbolNone}
