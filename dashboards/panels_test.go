@@ -41,9 +41,6 @@ memory = "1MiB"
 [cache.redis]
 host = "127.0.0.1"
 port = %[1]d
-[server.overload]
-in_flight = 12
-queue = 100
 [defaults]
 slow = "150ms"
 [plugins.chat.model.upstreams.main.price]
@@ -215,8 +212,14 @@ func TestPanels(t *testing.T) {
 	}
 	model := httptest.NewServer(mock)
 	defer model.Close()
-	text := strings.Replace(read(t, "../policies/chatbot.toml"), "${env:MODEL_URL:-}", model.URL+"/v1", 1) +
-		fmt.Sprintf(more, redis.Port, origin.URL)
+	text := read(t, "../policies/chatbot.toml")
+	for of, instead := range map[string]string{"${env:MODEL_URL:-}": model.URL + "/v1", "in_flight = 1000": "in_flight = 12"} {
+		if !strings.Contains(text, of) {
+			t.Fatalf("the shop's policy has no %s", of)
+		}
+		text = strings.Replace(text, of, instead, 1)
+	}
+	text += fmt.Sprintf(more, redis.Port, origin.URL)
 	var broken atomic.Bool
 	server := frameworktest.StartWith(t, func(v policy.Vocabulary) (*policy.Policy, error) {
 		if broken.Load() {
