@@ -70,6 +70,9 @@ handler = "trouble"
 cache = { ttl = "1s" }
 `
 
+// handlers is how many may run at once, so few that requests wait for theirs.
+const handlers = 8
+
 // trouble is a plugin with the faults of plugins: it reads what it did not declare, and panics.
 func trouble() framework.Plugin {
 	return framework.NewPlugin(framework.Info{Name: "trouble", Handlers: []framework.HandlerInfo{{Name: "trouble"}}}, framework.NoOptions{},
@@ -162,6 +165,9 @@ func (v *visitors) browse() {
 	for range 8 {
 		together.Go(func() { v.get("/test/shared?n=" + n) })
 	}
+	for range 2 * handlers {
+		together.Go(func() { v.get("/test/origin/slow") })
+	}
 	together.Wait()
 }
 
@@ -213,7 +219,7 @@ func TestPanels(t *testing.T) {
 	model := httptest.NewServer(mock)
 	defer model.Close()
 	text := read(t, "../policies/chatbot.toml")
-	for of, instead := range map[string]string{"${env:MODEL_URL:-}": model.URL + "/v1", "in_flight = 1000": "in_flight = 12"} {
+	for of, instead := range map[string]string{"${env:MODEL_URL:-}": model.URL + "/v1", "in_flight = 1000": fmt.Sprintf("in_flight = %d", handlers)} {
 		if !strings.Contains(text, of) {
 			t.Fatalf("the shop's policy has no %s", of)
 		}
