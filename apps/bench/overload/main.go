@@ -29,7 +29,12 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	report, err := measure(ctx, *kind, *times, time.Duration(*seconds)*time.Second)
+	program, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "overload:", err)
+		os.Exit(1)
+	}
+	report, err := measure(ctx, program, *kind, *times, time.Duration(*seconds)*time.Second)
 	if err == nil {
 		report.print(os.Stdout)
 		err = report.broken()
@@ -65,9 +70,9 @@ type phase struct {
 	limit, queue int     // at most
 }
 
-// measure starts a server, finds its capacity, and asks for half of it, for a multiple of it, and after a pause for half of it again.
-func measure(ctx context.Context, kind string, times float64, long time.Duration) (*report, error) {
-	s, err := start(ctx, kind)
+// measure starts a program as the server, finds its capacity, and asks for half of it, for a multiple of it, and after a pause for half of it again.
+func measure(ctx context.Context, program, kind string, times float64, long time.Duration) (*report, error) {
+	s, err := start(ctx, program, kind)
 	if err != nil {
 		return nil, err
 	}

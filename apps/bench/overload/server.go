@@ -157,12 +157,8 @@ func pin(pid, processor int) error {
 }
 
 // start starts this program again, as the server. Server and load have a processor each.
-func start(ctx context.Context, kind string) (*process, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	p := &process{command: exec.CommandContext(ctx, program)}
+func start(ctx context.Context, program, kind string) (p *process, err error) {
+	p = &process{command: exec.CommandContext(ctx, program)}
 	p.command.Env = append(os.Environ(), roleVariable+"="+kind, "GOMAXPROCS=1")
 	p.command.Stderr = os.Stderr
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
