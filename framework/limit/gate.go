@@ -259,9 +259,10 @@ func (p Pass) Leave(tells bool) {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	quiet := p.quiet && g.pace.few(g.inFlight) // as when an overload begins, many may have come meanwhile
 	g.inFlight--
 	if tells {
-		g.pace.ended(p.usual, now.Sub(p.start), p.quiet)
+		g.pace.ended(p.usual, now.Sub(p.start), quiet)
 	}
 	g.adjust(now)
 	g.grant(now)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -13,8 +14,9 @@ import (
 	"github.com/innatural/chatbot/framework/limit"
 )
 
-// server is work that a Gate lets in, in time that does not pass by itself: capacity runs at once take a time each; more take longer
-// in the measure in which there are more, as when they share processors.
+// server is work that a Gate lets in, in time that does not pass by itself: capacity runs at once take a time each, from half to one and
+// a half of what is usual; more take longer in the measure in which there are more, as when they share processors. (Were all alike, they
+// would end in step, and a batch of places would become free when few have come to wait.)
 type server struct {
 	gate     *limit.Gate
 	capacity int
@@ -33,8 +35,9 @@ func (s *server) ask(p limit.Priority) (waited time.Duration, err error) {
 	s.mu.Lock()
 	s.running++
 	s.mu.Unlock()
-	const step = time.Millisecond
-	for done := time.Duration(0); done < s.takes; {
+	takes := s.takes/2 + rand.N(s.takes)
+	step := s.takes / 20
+	for done := time.Duration(0); done < takes; {
 		time.Sleep(step)
 		s.mu.Lock()
 		done += step * time.Duration(min(s.capacity, s.running)) / time.Duration(s.running)
@@ -100,13 +103,13 @@ func TestOverloadIsShed(t *testing.T) {
 		if rate := (len(high) + len(normal)) / lasts; rate < 360 {
 			t.Errorf("%d of 400 a second were answered", rate)
 		}
-		if len(high) < 6*len(normal) {
+		if len(high) < 15*len(normal) {
 			t.Errorf("%d of high priority and %d of normal were answered", len(high), len(normal))
 		}
 		slices.Sort(high)
-		p90, p99 := high[len(high)*90/100], high[len(high)*99/100] // who comes before the queue is known to be one waits for longer
-		if p90 > 150*time.Millisecond || p99 > 600*time.Millisecond {
-			t.Errorf("P90 is %v, P99 %v", p90, p99)
+		p95, p99 := high[len(high)*95/100], high[len(high)*99/100] // who comes before the queue is known to be one waits for longer
+		if p95 > 100*time.Millisecond || p99 > 600*time.Millisecond {
+			t.Errorf("P95 is %v, P99 %v", p95, p99)
 		}
 		if refused[limit.ErrHopeless] == 0 || refused[limit.ErrWaited] == 0 {
 			t.Errorf("refused: %v", refused)

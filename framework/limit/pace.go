@@ -74,8 +74,11 @@ func (p *pace) limit() int {
 // began takes note of a run, and says whether few are under way with it.
 func (p *pace) began(inFlight int) (quiet bool) {
 	p.peak = max(p.peak, inFlight)
-	return inFlight <= int(p.least)
+	return p.few(inFlight)
 }
+
+// few says whether so few are under way that none makes another late.
+func (p *pace) few(inFlight int) bool { return inFlight <= int(p.least) }
 
 // ended takes note of how long a run took.
 func (p *pace) ended(u *Usual, took time.Duration, quiet bool) {
