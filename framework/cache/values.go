@@ -187,17 +187,23 @@ func (r *Redis) do(w write) {
 	}
 }
 
-// store writes a value. It may try more than once: other instances wait for what this one has made, and nobody waits for the write.
-func (r *Redis) store(ctx context.Context, key string, encoded []byte, ttl time.Duration) (err error) {
-	for range 3 {
+// store writes a value. It tries until ctx ends, as a process that gets little time to run lets a try expire: other instances wait for
+// what this one has made, and nobody waits for the write.
+func (r *Redis) store(ctx context.Context, key string, encoded []byte, ttl time.Duration) error {
+	for {
 		began := time.Now()
-		if err = r.values.Set(ctx, key, encoded, ttl).Err(); err == nil {
+		err := r.values.Set(ctx, key, encoded, ttl).Err()
+		if err == nil {
 			return nil
 		}
 		r.answered(r.stopped, began, err)
-		if _, isReply := errors.AsType[redis.Error](err); isReply || ctx.Err() != nil || r.circuit.Load() != circuitClosed {
-			break
+		if _, isReply := errors.AsType[redis.Error](err); isReply || r.circuit.Load() != circuitClosed {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(lockPoll):
 		}
 	}
-	return err
 }
