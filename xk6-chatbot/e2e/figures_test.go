@@ -15,33 +15,41 @@ import (
 	"time"
 )
 
-// timed is a chatbot that answers the n-th request after a time of its own choice, and remembers when each came and left.
+// timed is a chatbot that answers the n-th request after a time of its own choice, and remembers when each came and how long it really
+// took: a sleep may last longer than was asked for.
 type timed struct {
 	mu     sync.Mutex
 	takes  func(n int, since time.Duration) time.Duration
 	start  time.Time
+	n      int
 	served []served
 }
 
-type served struct{ came, took time.Duration } // since the first
+type served struct {
+	session    string
+	came, took time.Duration // since the first
+}
 
 func (s *timed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
-	s.mu.Lock()
-	if s.start.IsZero() {
-		s.start = now
-	}
-	came := now.Sub(s.start)
-	took := s.takes(len(s.served), came)
-	s.served = append(s.served, served{came, took})
-	s.mu.Unlock()
-	time.Sleep(time.Until(now.Add(took)))
 	var request struct{ SessionID string }
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	s.mu.Lock()
+	if s.start.IsZero() {
+		s.start = now
+	}
+	came := now.Sub(s.start)
+	takes := s.takes(s.n, came)
+	s.n++
+	s.mu.Unlock()
+	time.Sleep(time.Until(now.Add(takes)))
 	w.Header().Set("Content-Type", "application/json")
+	s.mu.Lock()
+	s.served = append(s.served, served{request.SessionID, came, time.Since(now)})
+	s.mu.Unlock()
 	fmt.Fprintf(w, `{"success": true, "response": "Oui.", "sessionId": %q}`, request.SessionID)
 }
 
@@ -156,23 +164,22 @@ func TestFreezeShowsInCorrectedFigures(t *testing.T) {
 	}}
 	f := measure(t, s, fmt.Sprintf(fixedScript, users, turns, every.Milliseconds()))
 
-	// By hand: user by user. The server saw the first turn at 0, and all users began then; each turn is due every 50 ms and goes out when it
-	// is due and the one before it is answered.
+	// By hand, user by user: each turn was due 50 ms after the one before it, the first when it came.
+	sessions := map[string][]served{}
+	for _, r := range s.served {
+		sessions[r.session] = append(sessions[r.session], r)
+	}
 	var durations, lags, corrected []float64
-	for range users {
-		var free time.Duration
-		for n := range turns {
-			due := time.Duration(n) * every
-			start := max(due, free)
-			took := service
-			if start >= from && start < from+freeze {
-				took = from + freeze - start
-			}
-			free = start + took
-			durations = append(durations, took.Seconds()*1000)
-			lags = append(lags, (start-due).Seconds()*1000)
-			corrected = append(corrected, (free-due).Seconds()*1000)
+	for _, sent := range sessions {
+		for n, r := range sent {
+			lag := max(0, r.came-sent[0].came-time.Duration(n)*every)
+			durations = append(durations, r.took.Seconds()*1000)
+			lags = append(lags, lag.Seconds()*1000)
+			corrected = append(corrected, (lag+r.took).Seconds()*1000)
 		}
+	}
+	if len(durations) != users*turns || len(sessions) != users {
+		t.Fatalf("the server answered %d turns of %d users", len(durations), len(sessions))
 	}
 	for metric, byHand := range map[string][]float64{
 		"chat_duration": durations, "chat_schedule_lag": lags, "chat_duration_corrected": corrected,

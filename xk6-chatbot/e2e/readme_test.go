@@ -48,7 +48,22 @@ func TestReadmeCommands(t *testing.T) {
 			}
 		}
 	}
-	if ran < 4 {
+	script, err := os.ReadFile(filepath.Join(root, "xk6-chatbot/README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range regexp.MustCompile("(?ms)^```js\n(.*?)^```").FindAllStringSubmatch(string(script), -1) {
+		ran++
+		if err := os.WriteFile(filepath.Join(dir, "mine.js"), []byte(servers.Replace(block[1])), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := exec.CommandContext(t.Context(), "bin/k6", "run", "mine.js")
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("the script: %v\n%s", err, out)
+		}
+	}
+	if ran < 5 {
 		t.Errorf("the READMEs have %d blocks with k6", ran)
 	}
 	for _, report := range []string{"results/spike/spike.html", "results/basic/basic.json"} {
