@@ -113,7 +113,10 @@ func TestASharedHitIsOneCommand(t *testing.T) {
 	if _, _, err := get(nodes[0], path); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the value in Redis", func() bool { return len(server.Client.Keys(t.Context(), "*item/one").Val()) == 1 })
+	waitFor(t, "the value in Redis, and no lock", func() bool {
+		keys := server.Client.Keys(t.Context(), "*item/one").Val()
+		return len(keys) == 1 && !strings.Contains(keys[0], "lock")
+	})
 	all := []string{"get", "set", "mget", "exists", "pttl", "eval", "evalsha"}
 	count := func() (n []int) {
 		for _, name := range all {
