@@ -233,7 +233,7 @@ func TestPanels(t *testing.T) {
 		}
 		return framework.PolicyText("chatbot.toml", text)(v)
 	}, append(plugins.Standard(), trouble())...)
-	p := startPrometheus(t, asText(t, server.URL), "--web.enable-remote-write-receiver", "--enable-feature=native-histograms")
+	p := startPrometheus(t, map[string][]string{"chatbot": {asText(t, server.URL)}}, "--web.enable-remote-write-receiver", "--enable-feature=native-histograms")
 	begun := time.Now()
 
 	ctx, stop := context.WithCancel(t.Context())

@@ -239,6 +239,9 @@ const (
 
 	LogLinesDropped     = "log_lines_dropped_total" // sink
 	LogLinesDroppedHelp = "Log lines that a sink did not take."
+
+	TLSCertificateExpiry     = "tls_certificate_expiry_timestamp_seconds" // listener: public, admin
+	TLSCertificateExpiryHelp = "Unix time at which the certificate ends that a listener shows now."
 )
 
 // The labels.
@@ -273,6 +276,7 @@ const (
 	LabelSide      = "side"
 	LabelEncoding  = "content_encoding"
 	LabelSink      = "sink"
+	LabelListener  = "listener"
 
 	LabelGenAIOperation = "gen_ai_operation_name"
 	LabelGenAIProvider  = "gen_ai_provider_name"
