@@ -46,6 +46,8 @@ slow = "150ms"
 [plugins.chat.model.upstreams.main.price]
 input = 0.5
 output = 1.5
+[plugins.chat.model.budget]
+total = 20_000_000
 [plugins.chat]
 store = "redis"
 [plugins.proxy.upstreams.origin]
