@@ -73,7 +73,7 @@ limits = { in_flight = 10 }
 [[routes]]
 path = "/limited"
 handler = "health.live"
-limits = { requests = 5, window = "1s" }
+limits = { requests = 1 }
 [[routes]] # burns at over 1 while more than nine in ten fail, and is well again, in all windows, soon after
 path = "/failing"
 handler = "proxy"
