@@ -72,7 +72,7 @@ handler = "proxy"
 limits = { in_flight = 10 }
 [[routes]]
 path = "/limited"
-handler = "health.live"
+handler = "proxy"
 limits = { requests = 1 }
 [[routes]] # burns at over 1 while more than nine in ten fail, and is well again, in all windows, soon after
 path = "/failing"
