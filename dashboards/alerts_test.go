@@ -173,8 +173,8 @@ func origin(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestAlertsLive sees every alert of a real Prometheus that scrapes three instances of the program that is shipped, under load: none
-// fires while all is well; each is pending and then firing when what it watches is broken, and is resolved once that is mended.
+// TestAlertsLive sees every alert of a real Prometheus that scrapes three instances of the program that is shipped, under load:
+// none fires while all is well; each is pending and then firing when what it watches is broken, and is resolved once that is mended.
 func TestAlertsLive(t *testing.T) {
 	chatbot := build(t)
 	redis := redistest.Start(t)
@@ -292,6 +292,11 @@ func checkCauses(t *testing.T, causes []*cause, rules []rule) (waits map[string]
 	return waits
 }
 
+// those are the alerts of which something is so.
+func (c *cause) those(is func(name string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(c.alerts), func(name string) bool { return !is(name) })
+}
+
 // enter begins a phase.
 func (c *cause) enter(next phase, by func()) {
 	c.phase.Store(next)
@@ -314,8 +319,8 @@ func (p *prometheus) follow(causes []*cause, waits map[string]bool) {
 		fired, active := p.seen("firing"), p.values("alertname", "ALERTS")
 		late := map[string][]string{}
 		for _, c := range causes {
-			missing := slices.DeleteFunc(slices.Clone(c.alerts), func(name string) bool { return slices.Contains(fired, name) })
-			left := slices.DeleteFunc(slices.Clone(c.alerts), func(name string) bool { return !slices.Contains(active, name) })
+			missing := c.those(func(name string) bool { return !slices.Contains(fired, name) })
+			left := c.those(func(name string) bool { return slices.Contains(active, name) })
 			switch {
 			case c.phase.Load() == broken && len(missing) > 0:
 				late["do not fire"] = append(late["do not fire"], missing...)

@@ -15,8 +15,8 @@ import (
 	"github.com/innatural/chatbot/framework/frameworktest/redistest"
 )
 
-// TestDescriptorsRunOut takes all the open files that a process may have, by connections that ask nothing: who is connected is served
-// on, and once they are gone so is everybody.
+// TestDescriptorsRunOut takes all the open files that a process may have, by connections that ask nothing: who is connected is
+// served on, and once they are gone so is everybody.
 func TestDescriptorsRunOut(t *testing.T) {
 	const most, connections = 120, 400
 	redis := redistest.Start(t)

@@ -284,7 +284,9 @@ func TestTheBudgetHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]int64{"chat_budget_tokens": int64(budget), "chat_budget_spent_tokens": b.upstreams.ledger.Spent()} {
+	for name, want := range map[string]int64{
+		"chat_budget_tokens": int64(budget), "chat_budget_spent_tokens": b.upstreams.ledger.Spent(),
+	} {
 		line := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindSubmatch(body)
 		if line == nil {
 			t.Fatalf("%s is not exported", name)

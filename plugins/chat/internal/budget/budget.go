@@ -96,7 +96,8 @@ func (r *Reservation) Settle(ctx context.Context, spent int) {
 	}
 }
 
-// Spent returns the tokens of all customers that this instance has spent, or set aside, in the window. Without any Limits it counts none.
+// Spent returns the tokens of all customers that this instance has spent, or set aside, in the window. Without any Limits it
+// counts none.
 func (l *Ledger) Spent() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
