@@ -174,7 +174,7 @@ func origin(w http.ResponseWriter, r *http.Request) {
 }
 
 // TestAlertsLive sees every alert of a real Prometheus that scrapes three instances of the program that is shipped, under load:
-// none fires while all is well; each is pending and then firing when what it watches is broken, and is resolved once that is mended.
+// none fires while all is well; each is pending and then firing when what it watches is broken, and resolved once that is mended.
 func TestAlertsLive(t *testing.T) {
 	chatbot := build(t)
 	redis := redistest.Start(t)
@@ -264,8 +264,8 @@ routes = [{ path = "/metrics", handler = "metrics" }, { path = "/trouble", handl
 	p.await("all is quiet", func() bool { return len(p.values("alertname", `max_over_time(ALERTS[3s])`)) == 0 })
 }
 
-// checkCauses holds the loaded rules to the house's rules, and sees that each alert has one cause. It returns those that wait before
-// they fire.
+// checkCauses holds the loaded rules to the house's rules, and sees that each alert has one cause. It returns those that wait
+// before they fire.
 func checkCauses(t *testing.T, causes []*cause, rules []rule) (waits map[string]bool) {
 	t.Helper()
 	checkRules(t, rules)
