@@ -46,6 +46,8 @@ slow = "150ms"
 [plugins.chat.model.upstreams.main.price]
 input = 0.5
 output = 1.5
+[plugins.chat.model.budget]
+total = 20_000_000
 [plugins.chat]
 store = "redis"
 [plugins.proxy.upstreams.origin]
@@ -233,7 +235,7 @@ func TestPanels(t *testing.T) {
 		}
 		return framework.PolicyText("chatbot.toml", text)(v)
 	}, append(plugins.Standard(), trouble())...)
-	p := startPrometheus(t, asText(t, server.URL), "--web.enable-remote-write-receiver", "--enable-feature=native-histograms")
+	p := startPrometheus(t, map[string][]string{"chatbot": {asText(t, server.URL)}}, "--web.enable-remote-write-receiver", "--enable-feature=native-histograms")
 	begun := time.Now()
 
 	ctx, stop := context.WithCancel(t.Context())

@@ -46,6 +46,7 @@ func TestRules(t *testing.T) {
 // rule is one that Prometheus has loaded.
 type rule struct {
 	Name, Query, Type   string
+	Duration            float64 // of its "for", in seconds
 	Labels, Annotations map[string]string
 }
 

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +65,24 @@ func (s *served) failures(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return strings.Count(string(lines), "Certificate not renewed")
+}
+
+// expiry returns when the certificate of a listener ends, by the metrics.
+func (s *served) expiry(t *testing.T, listener string) time.Time {
+	t.Helper()
+	_, body, err := s.app.Metrics().WriteMetrics("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`tls_certificate_expiry_timestamp_seconds\{listener="` + listener + `"\} (\S+)`).FindSubmatch(body)
+	if line == nil {
+		t.Fatalf("nothing tells when the certificate of %s ends", listener)
+	}
+	at, err := strconv.ParseFloat(string(line[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Unix(int64(at), 0)
 }
 
 // ask makes a request on a connection of its own, and returns the status and the serial number of the server's certificate.
@@ -120,6 +140,9 @@ handler = "test"
 
 	ca.issue(t, 3, cert, key)
 	eventually(t, "the new certificate is shown", shows(3))
+	if left := time.Until(s.expiry(t, "public")); left < 2*time.Hour || left > 3*time.Hour {
+		t.Errorf("by the metrics it ends in %v", left)
+	}
 	for name, spoil := range map[string]func() error{
 		"not PEM":           func() error { return os.WriteFile(cert, []byte("oops"), 0o600) },
 		"of another key":    func() error { other, _ := pairFiles(t); ca.issue(t, 9, cert, other); return nil },

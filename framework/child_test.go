@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ const (
 	childRole  = "FRAMEWORK_TEST_CHILD" // app, or bare: Fiber and go-redis without anything else
 	childRedis = "FRAMEWORK_TEST_REDIS" // port
 	childDelay = "FRAMEWORK_TEST_DELAY" // of the handler
+	childFiles = "FRAMEWORK_TEST_FILES" // that it may have open; empty is as many as this process
 )
 
 // childBody is what a child answers to /item/ID: JSON of 10 KB.
@@ -40,11 +42,12 @@ type child struct {
 	ended chan struct{} // closed when it has no more to say
 }
 
-// startChild starts a child that shares a Redis. It is stopped at the end of the test.
-func startChild(t testing.TB, role string, server *redistest.Server, delay time.Duration) *child {
+// startChild starts a child that shares a Redis, with more in its environment. It is stopped at the end of the test.
+func startChild(t testing.TB, role string, server *redistest.Server, delay time.Duration, env ...string) *child {
 	t.Helper()
 	c := &child{cmd: exec.Command(os.Args[0]), ended: make(chan struct{})}
 	c.cmd.Env = append(os.Environ(), childRole+"="+role, childRedis+"="+strconv.Itoa(server.Port), childDelay+"="+delay.String())
+	c.cmd.Env = append(c.cmd.Env, env...)
 	c.cmd.Stderr = os.Stderr
 	stdin, err := c.cmd.StdinPipe()
 	if err != nil {
@@ -102,6 +105,12 @@ func (c *child) cpu(t testing.TB) time.Duration {
 
 // runChild serves until its standard input ends.
 func runChild(role string) int {
+	if most, err := strconv.ParseUint(os.Getenv(childFiles), 10, 64); err == nil {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: most, Max: most}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {

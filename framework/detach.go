@@ -60,9 +60,9 @@ type result struct {
 }
 
 // start runs the route's handler, once there is a place for it. It refuses when too many abandoned handlers still run, and when the
-// server is overloaded.
+// server is overloaded; never critical work, by which somebody finds out what is wrong.
 func (a *App) start(ctx context.Context, rt *route, req Request) (*call, error) {
-	if a.abandoned.Load() >= int64(rt.gen.policy.Server.MaxAbandoned) {
+	if rt.priority != limit.Critical && a.abandoned.Load() >= int64(rt.gen.policy.Server.MaxAbandoned) {
 		rt.refused(rejectedAbandoned)
 		return nil, errBusy
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/innatural/chatbot/framework/policy"
+	"github.com/innatural/chatbot/framework/telemetry"
 )
 
 // Listeners are what an app serves.
@@ -57,6 +58,10 @@ func (a *App) Listen(open func(name, address string) (net.Listener, error)) (on 
 			return on, err
 		}
 		*side.listener = (*side.certificate).listener(l)
+		if c := *side.certificate; c != nil {
+			a.metrics.GaugeFunc(telemetry.TLSCertificateExpiry, telemetry.TLSCertificateExpiryHelp,
+				func() float64 { return float64(c.read.Load().ends.Unix()) }, telemetry.LabelListener, side.name)
+		}
 	}
 	return on, nil
 }

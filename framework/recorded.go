@@ -38,7 +38,7 @@ func (rt *route) recorded(c *routeCache, next Handler) Handler {
 		maps.Copy(answer.Header, response.Header)
 		answer.Stream = func(ctx context.Context, w *Stream) error {
 			whole := false
-			defer func() { recording.End(whole) }()
+			defer func() { recording.End(ctx, whole) }()
 			w.sent = recording.Add
 			err := response.Stream(ctx, w)
 			whole = err == nil && !w.broken

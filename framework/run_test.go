@@ -130,13 +130,26 @@ max_abandoned = 3
 path = "/"
 handler = "test"
 timeout = "10ms"
-`, plugin("test", framework.Handlers{"test": func(context.Context, *framework.Request) (*framework.Response, error) {
-		<-release
-		return framework.Text("late"), nil
-	}}))
-	for i, want := range []int{408, 408, 408, 503} {
-		if a := s.Get(t, "/"); a.Status != want {
-			t.Errorf("request %d: %d, want %d", i, a.Status, want)
+[[routes]]
+path = "/prompt"
+handler = "test.prompt"
+[[routes]]
+path = "/admin"
+handler = "test.prompt"
+audience = "admin"
+`, plugin("test", framework.Handlers{
+		"test": func(context.Context, *framework.Request) (*framework.Response, error) {
+			<-release
+			return framework.Text("late"), nil
+		},
+		"test.prompt": text("hello"),
+	}))
+	for _, request := range []struct {
+		path string
+		want int
+	}{{"/", 408}, {"/", 408}, {"/prompt", 200}, {"/", 408}, {"/", 503}, {"/prompt", 503}, {"/admin", 200}} {
+		if a := s.Get(t, request.path); a.Status != request.want {
+			t.Errorf("%s: %d, want %d", request.path, a.Status, request.want)
 		}
 	}
 }

@@ -66,11 +66,11 @@ func (a *authority) sign(t *testing.T, template *x509.Certificate) ([]byte, *ecd
 	return der, key
 }
 
-// issue writes a certificate for 127.0.0.1 with a serial number, and its key, over what the files hold.
+// issue writes a certificate for 127.0.0.1 with a serial number, for as many hours, and its key, over what the files hold.
 func (a *authority) issue(t *testing.T, serial int64, cert, key string) {
 	t.Helper()
 	der, private := a.sign(t, &x509.Certificate{
-		SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Duration(serial) * time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	})
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -77,6 +78,22 @@ func (r *receiver) tree(trace, parent, indent string) string {
 	return b.String()
 }
 
+// await waits until the tree of a trace has a text: what is done behind an answer ends after it.
+func (r *receiver) await(t *testing.T, trace, parent, text string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		r.mu.Lock()
+		tree := r.tree(trace, parent, "")
+		r.mu.Unlock()
+		if strings.Contains(tree, text) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("trace %s has no\n%sbut is\n%s", trace, text, tree)
+		}
+	}
+}
+
 // attribute returns an attribute of the only span of a trace that has it, as text.
 func (r *receiver) attribute(t *testing.T, trace, name string) string {
 	t.Helper()
@@ -118,6 +135,10 @@ path = "/api/products"
 handler = "catalog.list"
 cache = { ttl = "1h" }
 [[routes]]
+path = "/api/faq"
+handler = "faq"
+cache = { ttl = "1ms", stale_while_revalidate = "1h" }
+[[routes]]
 method = "POST"
 path = "/api/chat"
 handler = "chat"
@@ -158,7 +179,7 @@ func TestTraces(t *testing.T) {
 	from := func(n int, flags string) []string {
 		return []string{"traceparent", "00-" + trace(n) + "-" + caller + "-" + flags, "tracestate", "shop=1"}
 	}
-	const miss, hit, chat, behind, unsampled = 1, 2, 3, 4, 5
+	const miss, hit, chat, behind, unsampled, stale = 1, 2, 3, 4, 5, 6
 	server.Get(t, "/api/products", from(miss, "01")...)
 	server.Get(t, "/api/products", from(hit, "01")...)
 	message := `{"sessionId": "me", "message": "Quel shampooing pour cheveux secs ?"}`
@@ -169,6 +190,13 @@ func TestTraces(t *testing.T) {
 	server.Get(t, "/behind/b", from(unsampled, "00")...)
 	server.Get(t, "/api/products", from(unsampled, "00")...)
 	server.Get(t, "/nowhere") // a trace of its own
+	server.Get(t, "/api/faq?q=livraison")
+	time.Sleep(10 * time.Millisecond) // past its ttl
+	if a := server.Get(t, "/api/faq?q=livraison", from(stale, "01")...); a.Header.Get("X-Cache") != "STALE" {
+		t.Errorf("a stale answer is %s", a.Header.Get("X-Cache"))
+	}
+	r.await(t, trace(stale), caller, "    faq (internal)\n    set (client)\n")
+	r.await(t, trace(miss), caller, "    catalog.list (internal)\n    set (client)\n")
 	exposed := server.Get(t, "/metrics", "Accept", "application/openmetrics-text;version=1.0.0").Body
 	server.Stop() // sends what waits
 
@@ -179,7 +207,7 @@ func TestTraces(t *testing.T) {
 	}
 	redisSpans := regexp.MustCompile(`(?m)^( +)(?:[A-Z]+|[a-z]+(?: [a-z]+)?) \(client\)\n(?:^ +[A-Za-z ]+ \(client\)\n)*`)
 	for n, want := range map[int]string{
-		miss: "GET /api/products (server)\n  cache (internal)\n    REDIS\n    catalog.list (internal)\n",
+		miss: "GET /api/products (server)\n  cache (internal)\n    REDIS\n    catalog.list (internal)\n    REDIS\n",
 		hit:  "GET /api/products (server)\n  cache (internal)\n",
 		chat: "POST /api/chat (server)\n  chat (internal)\n    chat mock (client)\n",
 	} {

@@ -86,7 +86,6 @@ func (c *Conversation) report(ctx context.Context, t *turn, r result) *Reply {
 		}
 		add(metric, value)
 	}
-	add(m.turns, 1)
 	add(m.duration, metrics.D(duration))
 	add(m.scheduleLag, metrics.D(lag))
 	add(m.corrected, metrics.D(lag+duration))
@@ -119,7 +118,7 @@ func (c *Conversation) report(ctx context.Context, t *turn, r result) *Reply {
 	if r.rule != "" {
 		tags.SetTag("rule", r.rule)
 	}
-	c.push(&tags, t.end, sample{m.errors, map[bool]float64{true: 1}[r.errorType != ""]})
+	c.push(&tags, t.end, sample{m.turns, 1}, sample{m.errors, map[bool]float64{true: 1}[r.errorType != ""]})
 
 	c.client.instance.root.recorder.Observe(record.Turn{
 		Scenario: c.running.name, Phase: phaseName, Index: t.index, Intended: t.start.Add(-lag), Start: t.start, End: t.end,

@@ -125,14 +125,20 @@ func chat() board {
 					queries: []query{rate("chat_tokens_total", "@", "type")},
 				},
 				{
+					title: "Budget", about: "Tokens spent in the budget's window, or set aside, and how many may be. TokenBudgetSpent warns when all are.",
+					unit: "short", queries: []query{
+						{`sum(chat_budget_spent_tokens{@})`, "spent"}, {`max(chat_budget_tokens{@})`, "promised at most"},
+					},
+				},
+				{
 					title: "Tokens per request", about: "P50 and P95 of the tokens of a request to a model, as the upstream counted them.", unit: "short",
-					width: 12, queries: []query{
+					queries: []query{
 						{quantile(0.5, "gen_ai_client_token_usage", "@", "gen_ai_token_type"), "{{gen_ai_token_type}} P50"},
 						{quantile(0.95, "gen_ai_client_token_usage", "@", "gen_ai_token_type"), "{{gen_ai_token_type}} P95"},
 					},
 				},
 				{
-					title: "Time between tokens", about: "Mean time between two tokens of an answer, as its customer gets it: P50 and P95.", unit: "s", width: 12,
+					title: "Time between tokens", about: "Mean time between two tokens of an answer, as its customer gets it: P50 and P95.", unit: "s",
 					queries: []query{
 						{quantile(0.5, "gen_ai_server_time_per_output_token_seconds", "@", ""), "P50"},
 						{quantile(0.95, "gen_ai_server_time_per_output_token_seconds", "@", ""), "P95"},

@@ -108,6 +108,10 @@ func loadtest() board {
 					queries: []query{{k6Failed("phase"), "{{phase}}"}},
 				},
 				{
+					title: "Failed by type", about: "Turns that failed per second, by what went wrong.", unit: "cps", stacked: true,
+					queries: []query{{orZero(`sum by (error_type) (rate(k6_chat_turns_total{#,error_type!=""}[$__rate_interval]))`), "{{error_type}}"}},
+				},
+				{
 					title: "Shed", about: "Share of turns refused in order, 429 or 503 with Retry-After, since the test began, by phase.", unit: "percentunit",
 					queries: []query{{k6Share("k6_chat_shed_rate", "phase"), "{{phase}}"}},
 				},

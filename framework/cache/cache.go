@@ -61,13 +61,13 @@ func (c *Cache) GetUntil(ctx context.Context, key string, into any) (expires tim
 
 // Set stores a value for a time, with the tags that purge it. A ttl of 0 or less stores nothing. Other instances may go on reading
 // the value that they hold; they read this one after a Delete.
-func (c *Cache) Set(_ context.Context, key string, value any, ttl time.Duration, tags ...string) error {
+func (c *Cache) Set(ctx context.Context, key string, value any, ttl time.Duration, tags ...string) error {
 	made := c.now()
 	encoded, err := encode(value)
 	if err != nil {
 		return fmt.Errorf("store %s: %w", key, err)
 	}
-	c.store(c.prefix+key, encoded, ttl, c.tags(tags), made)
+	c.store(ctx, c.prefix+key, encoded, ttl, c.tags(tags), made)
 	return nil
 }
 
@@ -119,9 +119,9 @@ type pluginValue struct {
 // pluginValueSize is what it occupies beside the encoded bytes.
 const pluginValueSize = 48
 
-func (c *Cache) store(fullKey string, encoded []byte, ttl time.Duration, tags []string, at made) {
+func (c *Cache) store(ctx context.Context, fullKey string, encoded []byte, ttl time.Duration, tags []string, at made) {
 	if c.keep(fullKey, encoded, time.Now().Add(ttl), tags, at.here) {
-		c.memory.Shared().Set(fullKey, encoded, ttl, tags, at.there)
+		c.memory.Shared().Set(ctx, fullKey, encoded, ttl, tags, at.there)
 	}
 }
 
@@ -182,7 +182,7 @@ func Load[T any](
 		}
 		encoded, err := encode(value)
 		if err == nil {
-			c.store(fullKey, encoded, ttl, nil, made)
+			c.store(ctx, fullKey, encoded, ttl, nil, made)
 		}
 		return encoded, err
 	})

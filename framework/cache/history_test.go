@@ -131,7 +131,7 @@ func (h *history) get(random *rand.Rand, in *instance, key int) (value int64, fr
 	value = int64(key)<<32 | h.source[key].Load()
 	time.Sleep(time.Duration(random.IntN(2000)) * time.Microsecond) // making takes a while
 	if in.Memory.Set(name, value, cache.Entry{TTL: time.Hour, Tags: historyTags(key), Made: began}) || random.IntN(2) == 0 {
-		in.shared.Set(name, binary.BigEndian.AppendUint64(nil, uint64(value)), time.Hour, historyTags(key), made)
+		in.shared.Set(context.Background(), name, binary.BigEndian.AppendUint64(nil, uint64(value)), time.Hour, historyTags(key), made)
 	}
 	return value, "the source"
 }

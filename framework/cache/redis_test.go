@@ -170,7 +170,7 @@ func TestTagsReachEveryInstance(t *testing.T) {
 	a, b := newInstance(t, server.Address()), newInstance(t, server.Address())
 	put := func(i *instance, key string, tags ...string) {
 		before := i.shared.Stats().Written
-		i.shared.Set(key, []byte("v"), time.Hour, tags, i.shared.Now())
+		i.shared.Set(t.Context(), key, []byte("v"), time.Hour, tags, i.shared.Now())
 		eventually(t, "the write", func() bool { return i.shared.Stats().Written > before })
 	}
 	there := func(i *instance, key string) bool { _, ok := i.shared.Get(t.Context(), key); return ok }
@@ -206,7 +206,7 @@ func TestLateWritesAreRefused(t *testing.T) {
 			if _, err := b.PurgeShared(t.Context(), purge); err != nil {
 				t.Fatal(err)
 			}
-			a.shared.Set("k", []byte("old"), time.Hour, []string{"t"}, began)
+			a.shared.Set(t.Context(), "k", []byte("old"), time.Hour, []string{"t"}, began)
 			eventually(t, "the end of the write", func() bool { s := a.shared.Stats(); return s.Written+s.Dropped == 1 })
 			absent := func() bool { _, ok := a.shared.Get(t.Context(), "k"); return !ok }
 			eventually(t, "the purge where the write came from", absent)
@@ -478,7 +478,7 @@ func TestADeadLeaderDelaysNobodyForLong(t *testing.T) {
 func TestTooLargeValuesAreDropped(t *testing.T) {
 	server := redistest.Start(t)
 	a := newInstance(t, server.Address())
-	a.shared.Set("k", make([]byte, 1<<20+1), time.Hour, nil, a.shared.Now())
+	a.shared.Set(t.Context(), "k", make([]byte, 1<<20+1), time.Hour, nil, a.shared.Now())
 	if s := a.shared.Stats(); s.Dropped != 1 {
 		t.Errorf("%+v", s)
 	}
@@ -493,7 +493,7 @@ func TestWritesAreBounded(t *testing.T) {
 	defer server.Resume()
 	began := time.Now()
 	for n := range 200 {
-		a.shared.Set(fmt.Sprint(n), make([]byte, 1<<20), time.Hour, nil, made)
+		a.shared.Set(t.Context(), fmt.Sprint(n), make([]byte, 1<<20), time.Hour, nil, made)
 	}
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("who writes waits: %v", took)
@@ -558,7 +558,7 @@ func TestSelectors(t *testing.T) {
 func BenchmarkRedis(b *testing.B) {
 	server := redistest.Start(b)
 	i := newInstance(b, server.Address())
-	i.shared.Set("k", make([]byte, 10_000), time.Hour, []string{"a", "b"}, i.shared.Now())
+	i.shared.Set(b.Context(), "k", make([]byte, 10_000), time.Hour, []string{"a", "b"}, i.shared.Now())
 	eventually(b, "the write", func() bool { return i.shared.Stats().Written == 1 })
 	if err := server.Client.Set(b.Context(), "bare", make([]byte, 10_100), 0).Err(); err != nil {
 		b.Fatal(err)

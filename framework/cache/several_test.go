@@ -18,7 +18,7 @@ func TestACluster(t *testing.T) {
 	a, b := newInstanceOn(t, options), newInstanceOn(t, options)
 	const n = 300
 	for i := range n {
-		a.shared.Set(fmt.Sprint("{same}", i), []byte("v"), time.Hour, []string{fmt.Sprint("tag", i%2)}, a.shared.Now())
+		a.shared.Set(t.Context(), fmt.Sprint("{same}", i), []byte("v"), time.Hour, []string{fmt.Sprint("tag", i%2)}, a.shared.Now())
 	}
 	eventually(t, "the writes", func() bool { return a.shared.Stats().Written == n })
 	for _, node := range cluster.Nodes[:3] {

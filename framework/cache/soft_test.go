@@ -74,7 +74,7 @@ func TestSoftPurgesReachEveryInstance(t *testing.T) {
 			began := b.shared.Now()
 			set := func(i *instance, value string, at cache.Moment) {
 				before := i.shared.Stats()
-				i.shared.Set("scope k", []byte(value), time.Hour, []string{"t"}, at)
+				i.shared.Set(t.Context(), "scope k", []byte(value), time.Hour, []string{"t"}, at)
 				eventually(t, "the write", func() bool { return i.shared.Stats().Written > before.Written })
 			}
 			state := func(i *instance) string {

@@ -11,7 +11,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// spans makes a span of each exchange with the servers that a traced request waits for. It names commands, and no keys.
+// spans makes a span of each exchange with the servers that a traced request causes, be it behind its answer. It names commands, and no
+// keys.
 type spans struct{}
 
 // DialHook implements redis.Hook.
@@ -44,10 +45,10 @@ func (spans) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPi
 	}
 }
 
-// span begins the span of an operation, where that of ctx is recorded.
+// span begins the span of an operation, where that of ctx is recorded or was, until it ended.
 func span(ctx context.Context, operation string) (context.Context, func(error)) {
 	parent := trace.SpanFromContext(ctx)
-	if !parent.IsRecording() {
+	if !parent.SpanContext().IsSampled() {
 		return ctx, func(error) {}
 	}
 	const name = "github.com/innatural/chatbot/framework/cache"

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // The bounds of what waits to be written.
@@ -109,11 +110,12 @@ func (r *Redis) Now() Moment {
 type write struct {
 	key, token string // of a lock, if a token is given
 	envelope   *envelope
+	span       trace.Span // that it belongs to
 }
 
-// Set stores a value for a time, behind the caller's back. No reader takes it if something of it was purged since made. The value
-// must not change any more.
-func (r *Redis) Set(key string, value []byte, ttl time.Duration, tags []string, made Moment) {
+// Set stores a value for a time, behind the caller's back: of ctx it takes the trace alone. No reader takes it if something of it was
+// purged since made. The value must not change any more.
+func (r *Redis) Set(ctx context.Context, key string, value []byte, ttl time.Duration, tags []string, made Moment) {
 	if r == nil || ttl <= 0 {
 		return
 	}
@@ -122,7 +124,7 @@ func (r *Redis) Set(key string, value []byte, ttl time.Duration, tags []string, 
 		return
 	}
 	now := time.Now()
-	r.enqueue(write{key: key, envelope: &envelope{
+	r.enqueue(write{key: key, span: trace.SpanFromContext(ctx), envelope: &envelope{
 		epoch: made.epoch, made: made.seen, created: now, expires: now.Add(ttl), tags: tags, value: value,
 	}})
 }
@@ -165,7 +167,7 @@ func (r *Redis) do(w write) {
 		r.dropped.Add(1)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.stopped, storedWithin)
+	ctx, cancel := context.WithTimeout(trace.ContextWithSpan(r.stopped, w.span), storedWithin)
 	defer cancel()
 	if w.token != "" {
 		r.answered(r.stopped, time.Now(), unlock.Run(ctx, r.values, []string{r.lockKey(w.key)}, w.token).Err())

@@ -82,7 +82,7 @@ func (c *Cache) fetcher(
 		if old.representation != nil {
 			wanted = append(wanted, old.codings()...)
 		}
-		c.keepFetched(key, rule, old, got, resp.normalized(), wanted, made)
+		c.keepFetched(ctx, key, rule, old, got, resp.normalized(), wanted, made)
 		return got, nil
 	}
 }
@@ -110,7 +110,7 @@ func (r *Rule) serves(stored held, why purpose, shared bool) bool {
 
 // keepFetched prepares an answer of the handler and stores it if it may be. Old is what is stored.
 func (c *Cache) keepFetched(
-	key string, rule *Rule, old held, got *fetched, resp *Response, wanted []string, made cache.Moment,
+	ctx context.Context, key string, rule *Rule, old held, got *fetched, resp *Response, wanted []string, made cache.Moment,
 ) {
 	resp.Tags = slices.Concat(rule.Tags, resp.Tags)
 	got.detail = personal(resp.Header)
@@ -129,7 +129,7 @@ func (c *Cache) keepFetched(
 	case got.detail == "":
 		c.passes.forget(key)
 		got.encodeAs(wanted, rule.Encoder)
-		c.store(key, rule, got, made)
+		c.store(ctx, key, rule, got, made)
 	case got.personal:
 		c.passes.note(key, alone)
 	case got.detail == tooLarge:
@@ -170,7 +170,7 @@ func (r *Rule) spares(old held) bool {
 	return age < old.freshFor(age)+max(whileRevalidate, ifError)
 }
 
-func (c *Cache) store(key string, rule *Rule, got *fetched, made cache.Moment) {
+func (c *Cache) store(ctx context.Context, key string, rule *Rule, got *fetched, made cache.Moment) {
 	r := got.representation
 	whileRevalidate, ifError := rule.stale(r.status)
 	ttl := rule.ttl(r.status) + max(whileRevalidate, ifError)
@@ -178,7 +178,7 @@ func (c *Cache) store(key string, rule *Rule, got *fetched, made cache.Moment) {
 	shared := c.memory.Shared()
 	share := func() {
 		if shared != nil {
-			shared.Set(key, r.marshal(rule.MaxEntry), ttl-time.Since(r.made), r.tags, made)
+			shared.Set(ctx, key, r.marshal(rule.MaxEntry), ttl-time.Since(r.made), r.tags, made)
 		}
 	}
 	if rule.Best != nil {

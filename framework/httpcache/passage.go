@@ -304,7 +304,7 @@ func (p *passage) follow(ctx context.Context, name string) (d Delivery, again bo
 		if d, ok := p.staleOnStatus(other.status); ok {
 			return d, false, nil
 		}
-		p.s.change(p.req.Key, p.rule, p.began, func(r *resource) *resource {
+		p.s.change(ctx, p.req.Key, p.rule, p.began, func(r *resource) *resource {
 			next := &resource{pass: time.Now().Add(passTime)}
 			if r != nil {
 				next.variants = r.variants

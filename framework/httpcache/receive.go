@@ -48,7 +48,7 @@ func (p *passage) fetch(ctx context.Context, change Change) error {
 	p.status = o.Status
 	if o.Status == http.StatusNotModified && (change.IfNoneMatch != "" || change.IfModifiedSince != "") {
 		o.close()
-		if p.freshen(o, sent, arrived) {
+		if p.freshen(ctx, o, sent, arrived) {
 			return nil
 		}
 		// It is about another response than those stored: only a whole one helps (RFC 9111, section 4.3.3).
@@ -59,11 +59,11 @@ func (p *passage) fetch(ctx context.Context, change Change) error {
 		p.deliver(d)
 		return nil
 	}
-	return p.receive(o, change, sent, arrived)
+	return p.receive(ctx, o, change, sent, arrived)
 }
 
 // receive delivers a whole answer of the origin, and stores it if it may.
-func (p *passage) receive(o *Origin, change Change, sent, arrived time.Time) error {
+func (p *passage) receive(ctx context.Context, o *Origin, change Change, sent, arrived time.Time) error {
 	length := contentLength(o)
 	fields := endToEnd(o.Header, "Content-Length", "X-Cache")
 	if o.Header.Get("Date") == "" { // RFC 9110, section 6.6.1
@@ -72,10 +72,10 @@ func (p *passage) receive(o *Origin, change Change, sent, arrived time.Time) err
 	v := p.newStored(o, fields, sent, arrived)
 	detail, store := p.storable(v, o, length)
 	if p.req.Method == http.MethodHead && o.Status == http.StatusOK {
-		p.updateByHead(v, length)
+		p.updateByHead(ctx, v, length)
 	}
 	if !store && p.old != nil && p.supersedes(o.Status, detail) {
-		p.s.change(p.req.Key, p.rule, p.began, func(r *resource) *resource { return r.without(p.old) })
+		p.s.change(ctx, p.req.Key, p.rule, p.began, func(r *resource) *resource { return r.without(p.old) })
 	}
 
 	d := Delivery{Result: Result{Status: o.Status, fields: fields, Outcome: Miss}, Length: length}
@@ -88,7 +88,7 @@ func (p *passage) receive(o *Origin, change Change, sent, arrived time.Time) err
 	}
 	if store && o.Stream == nil {
 		v.body = compact(o.Body)
-		store = p.store(v)
+		store = p.store(ctx, v)
 	}
 	d.add("X-Cache", string(d.Outcome))
 	status := p.s.name + p.forwarded(o.Status, d.Status)
@@ -114,13 +114,13 @@ func (p *passage) receive(o *Origin, change Change, sent, arrived time.Time) err
 		}
 		p.deliver(d)
 	default:
-		return p.spool(v, o, d, notModified)
+		return p.spool(ctx, v, o, d, notModified)
 	}
 	return nil
 }
 
 // spool delivers an answer whose body is on its way, and stores it when it is whole.
-func (p *passage) spool(v *stored, o *Origin, d Delivery, unread bool) error {
+func (p *passage) spool(ctx context.Context, v *stored, o *Origin, d Delivery, unread bool) error {
 	s := newSpool(d.Length)
 	if unread {
 		s = newSpool(contentLength(o))
@@ -132,7 +132,7 @@ func (p *passage) spool(v *stored, o *Origin, d Delivery, unread bool) error {
 	complete, err := s.fill(o.Stream, p.rule.MaxEntry)
 	if complete {
 		v.body = compact(s.body)
-		p.store(v)
+		p.store(ctx, v)
 	}
 	if complete || err != nil {
 		s.finish(err)
@@ -178,14 +178,14 @@ func (p *passage) supersedes(status int, detail string) bool {
 }
 
 // store keeps a response, and reports whether it did: not when the target was purged since the passage began.
-func (p *passage) store(v *stored) bool {
-	p.stored = p.s.change(p.req.Key, p.rule, p.began, func(r *resource) *resource { return r.with(v, p.old, p.req, p.rule) })
+func (p *passage) store(ctx context.Context, v *stored) bool {
+	p.stored = p.s.change(ctx, p.req.Key, p.rule, p.began, func(r *resource) *resource { return r.with(v, p.old, p.req, p.rule) })
 	return p.stored
 }
 
 // freshen updates what is stored by a 304 and delivers it (RFC 9111, section 4.3.4). It reports false when the 304 is about none of
 // it.
-func (p *passage) freshen(o *Origin, sent, arrived time.Time) bool {
+func (p *passage) freshen(ctx context.Context, o *Origin, sent, arrived time.Time) bool {
 	v := p.about(o.Header)
 	if v == nil {
 		return false
@@ -200,9 +200,9 @@ func (p *passage) freshen(o *Origin, sent, arrived time.Time) bool {
 	// The fields of the 304 say for whom the answer is from now on.
 	detail := fresh.unstorable(fresh.header(), p.rule, p.req, p.asked)
 	if detail != "" {
-		p.s.change(p.req.Key, p.rule, p.began, func(r *resource) *resource { return r.without(v) })
+		p.s.change(ctx, p.req.Key, p.rule, p.began, func(r *resource) *resource { return r.without(v) })
 	} else {
-		p.stored = p.s.change(p.req.Key, p.rule, p.began, func(r *resource) *resource {
+		p.stored = p.s.change(ctx, p.req.Key, p.rule, p.began, func(r *resource) *resource {
 			if r == nil || !slices.Contains(r.variants, v) {
 				return r
 			}
@@ -274,14 +274,14 @@ func (v *stored) updated(later http.Header, sent, arrived time.Time) *stored {
 }
 
 // updateByHead updates the stored response by the answer to a HEAD, or drops it when that tells of another (RFC 9111, section 4.3.5).
-func (p *passage) updateByHead(head *stored, length int64) {
+func (p *passage) updateByHead(ctx context.Context, head *stored, length int64) {
 	v := p.old
 	if v == nil {
 		return
 	}
 	same := v.status == http.StatusOK && (head.etag == "" || head.etag == v.etag) &&
 		(head.lastModified.IsZero() || head.lastModified.Equal(v.lastModified)) && (length < 0 || length == int64(len(v.body)))
-	p.s.change(p.req.Key, p.rule, p.began, func(r *resource) *resource {
+	p.s.change(ctx, p.req.Key, p.rule, p.began, func(r *resource) *resource {
 		if r == nil || !slices.Contains(r.variants, v) {
 			return r
 		}

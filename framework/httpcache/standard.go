@@ -180,7 +180,7 @@ func (s *Standard) lockOf(key string) *sync.Mutex {
 }
 
 // change replaces what is stored for a key by what f makes of it, unless it was purged since a moment, and reports whether it did.
-func (s *Standard) change(key string, rule *StandardRule, since instant, f func(*resource) *resource) bool {
+func (s *Standard) change(ctx context.Context, key string, rule *StandardRule, since instant, f func(*resource) *resource) bool {
 	lock := s.lockOf(key)
 	lock.Lock()
 	defer lock.Unlock()
@@ -204,7 +204,7 @@ func (s *Standard) change(key string, rule *StandardRule, since instant, f func(
 		return false
 	}
 	if shared := s.memory.Shared(); shared != nil && len(next.variants) > 0 && (old == nil || next.variants[0] != first(old)) {
-		shared.Set(key, next.marshal(rule.MaxEntry+sharedFields), left, tags, since.there)
+		shared.Set(ctx, key, next.marshal(rule.MaxEntry+sharedFields), left, tags, since.there)
 	}
 	return true
 }

@@ -152,7 +152,7 @@ func (r *Recording) Add(body []byte) {
 }
 
 // End stores the stream if it is whole. It must be called, and may be called again.
-func (r *Recording) End(whole bool) {
+func (r *Recording) End(ctx context.Context, whole bool) {
 	stream, c := r.stream, r.cache
 	if r.mine {
 		defer c.recording.CompareAndDelete(r.key, r)
@@ -162,7 +162,7 @@ func (r *Recording) End(whole bool) {
 	}
 	stream.begin(r.rule, http.StatusOK, r.key, stream.made)
 	if c.keepStream(r.key, stream, r.rule.TTL, r.began) {
-		c.memory.Shared().Set(r.key, stream.marshal(), r.rule.TTL, stream.tags, r.there)
+		c.memory.Shared().Set(ctx, r.key, stream.marshal(), r.rule.TTL, stream.tags, r.there)
 	}
 }
 

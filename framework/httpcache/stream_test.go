@@ -25,8 +25,8 @@ func (f *fixture) record(key string, pause time.Duration, pieces ...string) {
 		r.Add(b)
 		b[0] = '!' // the handler may use it again
 	}
-	r.End(true)
-	r.End(false)
+	r.End(f.t.Context(), true)
+	r.End(f.t.Context(), false)
 }
 
 func (f *fixture) replay(key string) (pieces []string, gaps []time.Duration, header http.Header) {

@@ -16,8 +16,8 @@ import (
 // File returns the name of the file that the policy was loaded from.
 func (p *Policy) File() string { return p.meta.file }
 
-// Hash returns the SHA-256 of all effective values in hexadecimal. It does not depend on comments, the order of keys or
-// which layer a value came from; secrets enter it hashed.
+// Hash returns the SHA-256 of all effective values in hexadecimal, but for the addresses that the server listens on. It does not depend
+// on comments, the order of keys or which layer a value came from; secrets enter it hashed.
 func (p *Policy) Hash() string { return p.meta.hash }
 
 // Origin says where the value at a dotted path, such as routes[2].cache.ttl, came from. A value that a route takes from the

@@ -376,21 +376,23 @@ headers = { X-Frame-Options = "DENY" }
 }
 
 func TestHash(t *testing.T) {
-	const server, route = "[server]\nlisten = ':1'\nadmin_token = 'a'\n", "[[routes]]\npath = '/a'\nhandler = 'health'\n"
+	const server, route = "[server]\nlisten = ':1'\nadmin_token = 'a'\nadmin.listen = ':2'\n", "[[routes]]\npath = '/a'\nhandler = 'health'\n"
 	base := load(t, "version = 1\n"+server+route, Layers{}).Hash()
 	if len(base) != 64 {
 		t.Fatalf("hash is %q", base)
 	}
 	for text, same := range map[string]bool{
-		"server = { admin_token = 'a', listen = ':1' } # other\n[[routes]]\nhandler = 'health'\n\npath = \"/a\"\n": true,
-		strings.Replace(server, "'a'", "'b'", 1) + route:                                                           false,
-		server + strings.Replace(route, "health", "health.live", 1):                                                false,
-		server + route + "slow = '2s'\n":                                                                           false,
-		server + route + route[:11] + "path = '/b'\nhandler = 'health'\n":                                          false,
-		"plugins.catalog.feeds = [{ url = 'a', token = 'b' }]\n" + server + route:                                  false,
-		"plugins.catalog.labels = { a = 'b' }\n" + server + route:                                                  false,
-		server + route + "cache = {}\n":                                                                            false,
-		"presets.cache_control = { short = '5m', none = '0s' } # as is\n" + server + route:                         true,
+		"server = { admin_token = 'a', listen = ':1', admin.listen = ':2' } # other\n[[routes]]\nhandler = 'health'\n\npath = \"/a\"\n": true,
+		strings.NewReplacer("':1'", "':3'", "':2'", "':4'").Replace(server) + route:                                                     true,
+		strings.Replace(server, "admin.listen = ':2'", "", 1) + route:                                                                   false,
+		strings.Replace(server, "'a'", "'b'", 1) + route:                                                                                false,
+		server + strings.Replace(route, "health", "health.live", 1):                                                                     false,
+		server + route + "slow = '2s'\n":                                                                                                false,
+		server + route + route[:11] + "path = '/b'\nhandler = 'health'\n":                                                               false,
+		"plugins.catalog.feeds = [{ url = 'a', token = 'b' }]\n" + server + route:                                                       false,
+		"plugins.catalog.labels = { a = 'b' }\n" + server + route:                                                                       false,
+		server + route + "cache = {}\n":                                                                                                 false,
+		"presets.cache_control = { short = '5m', none = '0s' } # as is\n" + server + route:                                              true,
 	} {
 		if got := load(t, "version = 1\n"+text, Layers{}).Hash(); (got == base) != same {
 			t.Errorf("same hash is %t for\n%s", got == base, text)

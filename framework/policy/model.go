@@ -43,7 +43,7 @@ type Server struct {
 	Overload       Overload `toml:"overload" doc:"How many handlers run at once, and who waits and who is refused when that is not enough."`
 	TrustedProxies []string `toml:"trusted_proxies" doc:"Addresses and networks, such as 10.0.0.0/8, of the reverse proxies before this server, which are believed about who their clients are." check:"network"`
 	ClientHeader   string   `toml:"client_header" doc:"The header in which trusted proxies say who their clients are." check:"oneof=X-Forwarded-For|Forwarded"`
-	MaxAbandoned   int      `toml:"max_abandoned" doc:"How many handlers may still run after their request timed out; beyond it new requests are answered 503." check:"min=1,max=1000000"`
+	MaxAbandoned   int      `toml:"max_abandoned" doc:"How many handlers may still run after their request timed out; beyond it new requests are answered 503, critical ones excepted." check:"min=1,max=1000000"`
 	AdminToken     Secret   `toml:"admin_token" doc:"Bearer token of routes whose audience is admin; without it they answer only on loopback, and to nothing that a proxy has forwarded."`
 }
 

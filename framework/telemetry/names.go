@@ -186,6 +186,12 @@ const (
 	ChatCost     = "chat_cost_total" // upstream
 	ChatCostHelp = "Cost of the tokens that upstreams counted, at the prices of the policy."
 
+	ChatBudget     = "chat_budget_tokens"
+	ChatBudgetHelp = "Tokens that all customers together may spend in each window; absent where the policy has no such limit."
+
+	ChatBudgetSpent     = "chat_budget_spent_tokens"
+	ChatBudgetSpentHelp = "Tokens of that budget which this instance has spent, or set aside for answers under way, in the window."
+
 	// Models, by OpenTelemetry's conventions for generative AI.
 
 	// gen_ai_operation_name, gen_ai_provider_name, gen_ai_request_model, upstream, and gen_ai_token_type or error_type
@@ -239,6 +245,9 @@ const (
 
 	LogLinesDropped     = "log_lines_dropped_total" // sink
 	LogLinesDroppedHelp = "Log lines that a sink did not take."
+
+	TLSCertificateExpiry     = "tls_certificate_expiry_timestamp_seconds" // listener: public, admin
+	TLSCertificateExpiryHelp = "Unix time at which the certificate ends that a listener shows now."
 )
 
 // The labels.
@@ -273,6 +282,7 @@ const (
 	LabelSide      = "side"
 	LabelEncoding  = "content_encoding"
 	LabelSink      = "sink"
+	LabelListener  = "listener"
 
 	LabelGenAIOperation = "gen_ai_operation_name"
 	LabelGenAIProvider  = "gen_ai_provider_name"

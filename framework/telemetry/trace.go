@@ -157,10 +157,11 @@ func (w writer) Set(name, value string) { w.fields.Set(name, value) }
 // Keys implements propagation.TextMapCarrier.
 func (writer) Keys() []string { return nil }
 
-// Span begins a span below that of ctx, where it is recorded; anywhere else it costs next to nothing. EndSpan ends it.
+// Span begins a span below that of ctx, where it is recorded or was, until it ended: what is done behind an answer belongs to its trace.
+// Anywhere else it costs next to nothing. EndSpan ends it.
 func Span(ctx context.Context, name string, kind trace.SpanKind, about ...attribute.KeyValue) (context.Context, trace.Span) {
 	parent := trace.SpanFromContext(ctx)
-	if !parent.IsRecording() {
+	if !parent.SpanContext().IsSampled() {
 		return ctx, trace.SpanFromContext(context.Background()) // which does nothing
 	}
 	return parent.TracerProvider().Tracer(tracerName).Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(about...))

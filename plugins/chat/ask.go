@@ -26,10 +26,14 @@ type models struct {
 	*model.Model // nil when the policy names no upstream
 	ledger       *budget.Ledger
 	limiter      *limit.Limiter // nil is no limit
+	unexport     []func()
 }
 
 // Close drops the connections to the upstreams.
 func (m *models) Close() error {
+	for _, remove := range m.unexport {
+		remove()
+	}
 	if m.Model == nil {
 		return nil
 	}
@@ -46,6 +50,13 @@ func newModels(o model.Options, registry *telemetry.Registry) (*models, error) {
 	})}
 	if o.Rate.Requests > 0 {
 		m.limiter = limit.New(o.Rate.Requests, o.Rate.Window.D())
+	}
+	if total := float64(o.Budget.Total); total > 0 {
+		m.unexport = []func(){
+			registry.GaugeFunc(telemetry.ChatBudget, telemetry.ChatBudgetHelp, func() float64 { return total }),
+			registry.GaugeFunc(telemetry.ChatBudgetSpent, telemetry.ChatBudgetSpentHelp,
+				func() float64 { return float64(m.ledger.Spent()) }),
+		}
 	}
 	return m, nil
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -277,6 +279,21 @@ func TestTheBudgetHolds(t *testing.T) {
 	}
 	if !slices.Contains(degraded, true) {
 		t.Error("the budget was never spent")
+	}
+	_, body, err := b.metrics.WriteMetrics("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]int64{
+		"chat_budget_tokens": int64(budget), "chat_budget_spent_tokens": b.upstreams.ledger.Spent(),
+	} {
+		line := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindSubmatch(body)
+		if line == nil {
+			t.Fatalf("%s is not exported", name)
+		}
+		if got, err := strconv.ParseFloat(string(line[1]), 64); err != nil || int64(got) != want || want == 0 {
+			t.Errorf("%s is %v, want %d", name, got, want)
+		}
 	}
 }
 

@@ -64,8 +64,7 @@ func (l *Ledger) Reserve(ctx context.Context, customer string, tokens int) (*Res
 	if l.limits.Customer == 0 && l.limits.Total == 0 {
 		return &Reservation{}, nil
 	}
-	r := &Reservation{ledger: l, customer: accountOf(customer), tokens: int64(tokens)}
-	r.window = time.Now().UnixNano() / int64(l.limits.Window)
+	r := &Reservation{ledger: l, customer: accountOf(customer), window: l.now(), tokens: int64(tokens)}
 	// What this instance counts is never more than what all count together: what it refuses, they would.
 	if err := l.reserve(r); err != nil {
 		return nil, err
@@ -96,6 +95,20 @@ func (r *Reservation) Settle(ctx context.Context, spent int) {
 		})
 	}
 }
+
+// Spent returns the tokens of all customers that this instance has spent, or set aside, in the window. Without any Limits it
+// counts none.
+func (l *Ledger) Spent() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.window != l.now() {
+		return 0
+	}
+	return l.total
+}
+
+// now numbers the window.
+func (l *Ledger) now() int64 { return time.Now().UnixNano() / int64(l.limits.Window) }
 
 // accountOf names an account without the name of the customer.
 func accountOf(customer string) string {

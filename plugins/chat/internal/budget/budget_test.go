@@ -41,17 +41,27 @@ func TestReserveAndSettle(t *testing.T) {
 			}
 			return r
 		}
+		spent := func(want int64) {
+			t.Helper()
+			if got := l.Spent(); got != want {
+				t.Fatalf("%d tokens are spent, want %d", got, want)
+			}
+		}
 		a := take("a", 80, nil)
 		take("a", 21, ErrCustomer)
+		spent(80)
 		b := take("b", 70, nil)
 		take("c", 1, ErrTotal)
 		a.Settle(t.Context(), 30) // less than reserved: the rest comes back
+		spent(100)
 		take("a", 50, nil).Settle(t.Context(), 60)
 		take("a", 11, ErrCustomer) // more than reserved counts too
 		b.Settle(t.Context(), 0)
 		c := take("c", 60, nil)
 		time.Sleep(time.Hour)
+		spent(0)
 		take("d", 100, nil) // a new window
+		spent(100)
 		c.Settle(t.Context(), 0)
 		take("e", 51, ErrTotal) // in which the old one does not count
 		take("e", 50, nil)
