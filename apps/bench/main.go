@@ -25,7 +25,10 @@ var schemaText []byte
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends it at once
+	context.AfterFunc(ctx, func() {
+		stop() // a second signal ends it at once
+		fmt.Fprintln(os.Stderr, "\nbench: ending, once what is under way is answered; Ctrl-C ends it at once")
+	})
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -65,6 +68,9 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	switch {
 	case errors.As(err, &code):
 		return int(code)
+	case err != nil && ctx.Err() != nil:
+		fmt.Fprintln(problems, "bench: interrupted before enough was measured")
+		return exitFailed
 	case err != nil:
 		fmt.Fprintln(problems, "bench:", err)
 		return exitFailed

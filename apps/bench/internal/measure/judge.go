@@ -21,8 +21,8 @@ const (
 	lagOfMedian  = 0.05             // of the median latency, where that is more
 )
 
-// validity judges whether the generator kept up.
-func validity(parts []Part, median time.Duration) result.Validity {
+// validity judges whether the generator kept up, and whether there are figures at all.
+func validity(parts []Part, median time.Duration, series []*result.Series) result.Validity {
 	v := result.Validity{Reasons: []string{}}
 	cpu, lag := 0.0, load.NewHistogram()
 	var due, sent int64
@@ -33,6 +33,16 @@ func validity(parts []Part, median time.Duration) result.Validity {
 		due, sent, v.Dropped, exhausted = due+p.Due, sent+p.Sent, v.Dropped+p.Dropped, exhausted || p.Exhausted
 	}
 	refuse := func(format string, args ...any) { v.Reasons = append(v.Reasons, fmt.Sprintf(format, args...)) }
+	for _, p := range parts {
+		if p.Cut != nil {
+			refuse("%v", p.Cut)
+		}
+	}
+	for _, s := range series {
+		if s.Latency == nil {
+			refuse("%s: none of its %d requests succeeded (%d failed: %v)", s.Name, s.Count, s.Errors.Total, s.Errors)
+		}
+	}
 	v.ClientCPURatio = &cpu
 	if cpu > maxClientCPU {
 		refuse("the generator used %.0f %% of its CPU time (more than %.0f %%): it may have been the limit; give it more cores, or ask for less", 100*cpu, 100*maxClientCPU)

@@ -180,6 +180,11 @@ func notes(d *result.Document) (all []string) {
 		all = append(all, "invalid: "+r)
 	}
 	for _, s := range d.Series {
+		if s.Errors.Total > 0 {
+			all = append(all, fmt.Sprintf("failed: %s: %v", s.Label(), s.Errors))
+		}
+	}
+	for _, s := range d.Series {
 		if s.Latency != nil && len(s.Latency.TooFew) > 0 {
 			return append(all, few+" too few requests for this figure: P95 needs 400, P99 2000")
 		}
