@@ -33,6 +33,7 @@ type side struct {
 	running *process.Process // when it was started here
 	g       *load.Generator
 	parts   []measure.Part
+	why     string // it bears no more, as a search has found
 }
 
 func (s *side) flags(c *cobra.Command, what string) {

@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv("MORTAL") != "":
 		mortal(os.Args[len(os.Args)-1])
+	case os.Getenv("MEDIAN") != "":
+		steady(os.Args[len(os.Args)-1])
 	case len(os.Args) > 1 && os.Args[1] == "serve":
 		os.Exit(cli.Main(cli.Program{Name: "chatbot", Version: "test", Plugins: plugins.Standard()}))
 	case filepath.Base(os.Args[0]) == "bench":
@@ -58,7 +60,7 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
-func read(t *testing.T, name string) *result.Document {
+func read(t testing.TB, name string) *result.Document {
 	t.Helper()
 	s, err := result.NewSchema(schemaText)
 	if err != nil {
@@ -231,6 +233,8 @@ func TestMistakes(t *testing.T) {
 		{"only one result", []string{"run", "--url", slow(t, 0), "--endpoint", "/", "--json", "-", "--csv", "-"}},
 		{"--rounds must be 6", []string{"ab", "--rounds", "2"}},
 		{"name a server with --base URL", []string{"ab"}},
+		{"--closed has no place", []string{"limit", "--base", missing.URL, "-c", "3"}},
+		{"nothing is promised of GET /", []string{"limit", "--base", slow(t, 0), "--endpoint", "/"}},
 		{"--base-set needs --base-policy", []string{"ab", "--base", missing.URL, "--base-set", "a=b"}},
 		{"it is pass or fail", []string{"ab", "--inconclusive", "maybe"}},
 		{"accepts 2 arg(s)", []string{"compare", "a.json"}},
@@ -315,7 +319,7 @@ func TestABOfPolicies(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, c := range []string{"run", "ab", "compare"} {
+	for _, c := range []string{"run", "ab", "compare", "limit"} {
 		if code, out, _ := bench(t, c, "--help"); code != 0 || !strings.Contains(out, "Exit codes: 0") || regexp.MustCompile(`(?m)^.{260}`).MatchString(out) {
 			t.Errorf("%s --help: exit %d\n%s", c, code, out)
 		}

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command bench measures a server, and says what a change did to it: bench run, bench ab, bench compare.
+// Command bench measures a server, and says what a change did to it: bench run, bench ab, bench compare, bench limit.
 package main
 
 import (
@@ -52,13 +52,14 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 
   bench run --url http://127.0.0.1:5000 --policy policies/chatbot.toml   figures by endpoint, and whether promises hold
   bench ab --base-policy old.toml --cand-policy new.toml                 two servers in turns, and a verdict
+  bench limit --base http://127.0.0.1:5000 --policy policies/chatbot.toml highest rate at which promises hold
   bench compare before.json after.json                                   two results of run, or of k6 with k6/x/chatbot`,
 		Version: version, SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	schema, err := result.NewSchema(schemaText)
 	if err == nil {
-		root.AddCommand(runCommand(), abCommand(), compareCommand(schema))
+		root.AddCommand(runCommand(), abCommand(), compareCommand(schema), limitCommand())
 		root.SetArgs(args)
 		root.SetOut(out)
 		root.SetErr(problems)

@@ -15,7 +15,7 @@ import (
 
 // From when on the generator, and not the server, is what was measured.
 const (
-	maxClientCPU = 0.8
+	MaxClientCPU = 0.8
 	minDelivered = 0.99
 	minLag       = time.Millisecond // of the lag's P99; or
 	lagOfMedian  = 0.05             // of the median latency, where that is more
@@ -44,8 +44,8 @@ func validity(parts []Part, median time.Duration, series []*result.Series) resul
 		}
 	}
 	v.ClientCPURatio = &cpu
-	if cpu > maxClientCPU {
-		refuse("the generator used %.0f %% of its CPU time (more than %.0f %%): it may have been the limit; give it more cores, or ask for less", 100*cpu, 100*maxClientCPU)
+	if cpu > MaxClientCPU {
+		refuse("the generator used %.0f %% of its CPU time (more than %.0f %%): it may have been the limit; give it more cores, or ask for less", 100*cpu, 100*MaxClientCPU)
 	}
 	if due > 0 { // an open loop
 		p99, delivered := time.Duration(lag.ValueAtQuantile(99)), float64(sent)/float64(due)
@@ -56,7 +56,7 @@ func validity(parts []Part, median time.Duration, series []*result.Series) resul
 			cause = "all connections were busy: the server did not keep up; ask for less, or raise --connections"
 		}
 		if most := max(minLag, time.Duration(lagOfMedian*float64(median))); p99 > most {
-			refuse("requests were sent late (P99 %v, more than %v): %s", p99.Round(time.Microsecond), most, cause)
+			refuse("requests were sent late (P99 %s, more than %s): %s", amount(inMS, result.UnitMS), amount(ms(int64(most)), result.UnitMS), cause)
 		}
 		if delivered < minDelivered {
 			refuse("only %.1f %% of the requests that were due were sent in time (fewer than %.0f %%): %s", 100*delivered, 100*minDelivered, cause)

@@ -262,6 +262,9 @@ func valid(d *result.Document) string {
 	if v.DeliveredRatio != nil {
 		text += fmt.Sprintf(", and %s of them in time", percent(*v.DeliveredRatio))
 	}
+	if v.Dropped > 0 {
+		text += fmt.Sprintf("; %d were due and never sent", v.Dropped)
+	}
 	return text
 }
 
