@@ -154,7 +154,10 @@ type form struct {
 func (o *outputs) forms() []form {
 	return []form{
 		{o.json, func(w io.Writer, d *result.Document) error { return d.Write(w) }},
-		{o.html, report.HTML}, {o.markdown, report.Markdown}, {o.csv, report.CSV}, {o.gobench, report.GoBench},
+		{o.html, report.HTML},
+		{o.markdown, report.Markdown},
+		{o.csv, report.CSV},
+		{o.gobench, report.GoBench},
 	}
 }
 

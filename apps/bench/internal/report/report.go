@@ -205,7 +205,11 @@ func assessments(d *result.Document) (all [][2]string) {
 // machine says what it was measured on.
 func machine(d *result.Document) string {
 	h := d.Host
-	return fmt.Sprintf("%s, %d CPUs, %s, %s; load average before: %.2f; %s %s", h.CPU, h.CPUs, h.OS, h.Go, h.Load1Start, d.Tool.Name, d.Tool.Version)
+	text := fmt.Sprintf("%s, %d CPUs, %s, %s; %s %s", h.CPU, h.CPUs, h.OS, h.Go, d.Tool.Name, d.Tool.Version)
+	if h.Load1Start > 0 { // k6 does not say it
+		text += fmt.Sprintf("; load average before: %.2f", h.Load1Start)
+	}
+	return text
 }
 
 // Text writes a result for a terminal.
