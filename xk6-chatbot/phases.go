@@ -9,8 +9,8 @@ import (
 	"github.com/innatural/chatbot/xk6-chatbot/internal/phase"
 )
 
-// attendance is which phases of a scenario had a turn. One that had none fails the test: k6 knows nothing of phases, and would let a
-// server pass that stood still in the recovery. Its methods may be called from any goroutine.
+// attendance is which phases of a scenario had a turn. One that had none fails the test: k6 knows nothing of phases, and would
+// let a server pass that stood still in the recovery. Its methods may be called from any goroutine.
 type attendance struct {
 	scenario string
 	profile  phase.Profile
@@ -33,7 +33,10 @@ func (c *Conversation) attend(at time.Time) {
 	r.mu.Lock()
 	a := r.attendances[c.running.name]
 	if a == nil {
-		a = &attendance{scenario: c.running.name, profile: c.running.profile, state: c.state, seen: map[string]bool{}, told: map[string]bool{}}
+		a = &attendance{
+			scenario: c.running.name, profile: c.running.profile, state: c.state,
+			seen: map[string]bool{}, told: map[string]bool{},
+		}
 		r.attendances[a.scenario] = a
 		end := c.running.start.Add(a.profile[len(a.profile)-1].End)
 		time.AfterFunc(time.Until(end)-beforeEnd, a.check)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -23,33 +24,29 @@ import (
 
 func limitCommand() *cobra.Command {
 	base, cand := &side{name: "base"}, &side{name: "cand"}
-	var s settings
+	var l limits
 	var promises, program string
-	var step, settle time.Duration
-	var searches int
 	c := &cobra.Command{
 		Use:   "limit",
 		Short: "Finds the highest rate at which a server keeps its policy's promises",
-		Long: `limit finds the highest rate at which a server keeps its policy's promises: it doubles the rate until one is broken twice, and halves
-the difference until that is 5 %. Who was refused, or answered too late, was not served. Of two servers the steps are made in turns.
+		Long: `limit finds the highest rate at which a server keeps its policy's promises: it doubles the rate until one is broken
+twice, and halves the difference until that is 5 %. Who was refused, or answered too late, was not served. Of two servers the
+steps are made in turns.
 
 Exit codes: 0 found; 1 it could not run; 2 no rate was found at which the promises hold.`,
 		Example: `  bench limit --base http://127.0.0.1:5000 --policy policies/chatbot.toml --endpoint /api/health
-  bench limit --base-policy policies/chatbot.toml --cand-policy policies/chatbot.toml --cand-set compression.level=9 --endpoint /api/products`,
+  bench limit --base-policy old.toml --cand-policy new.toml --endpoint /api/products`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := s.check(c); err != nil {
+			if err := l.check(c); err != nil {
 				return err
 			}
-			if s.closed > 0 || step <= 0 || settle < 0 || searches < 1 {
-				return errors.New("limit looks for a rate: --closed has no place, --step must be more than none, --settle not less, and --searches 1 or more")
-			}
 			ctx := c.Context()
-			sides := []*side{base}
+			l.sides = []*side{base}
 			if cand.url != "" || cand.policy != "" {
-				sides = append(sides, cand)
+				l.sides = append(l.sides, cand)
 			}
-			for _, side := range sides {
+			for _, side := range l.sides {
 				defer side.stop()
 				if err := side.start(ctx, program); err != nil {
 					return fmt.Errorf("%s: %w", side.name, err)
@@ -59,78 +56,110 @@ Exit codes: 0 found; 1 it could not run; 2 no rate was found at which the promis
 			if err != nil {
 				return err
 			}
-			endpoints, err := s.choose(ctx, base.server, p, func(text string) { fmt.Fprintln(c.ErrOrStderr(), "bench:", text) })
-			if err != nil {
+			note := func(text string) { fmt.Fprintln(c.ErrOrStderr(), "bench:", text) }
+			if l.endpoints, err = l.choose(ctx, base.server, p, note); err != nil {
 				return err
 			}
 			longest := time.Duration(0)
-			for _, e := range endpoints {
+			for _, e := range l.endpoints {
 				if e.SLO == nil || e.SLO.Latency == 0 {
-					return fmt.Errorf("nothing is promised of %s: its route needs slo.latency in the policy, which --policy names", e.Name)
+					return fmt.Errorf("nothing is promised of %s: its route needs slo.latency in the policy that --policy names", e.Name)
 				}
 				longest = max(longest, time.Duration(e.SLO.Latency))
 			}
 			if !c.Flags().Changed("timeout") {
-				s.timeout = 2 * longest // who waits longer has not been served anyway
+				l.timeout = 2 * longest // who waits longer has not been served anyway
 			}
+			before := process.ReadMachine()
 			line := newProgress(c.ErrOrStderr())
-			found := make([][]float64, len(sides))
-			for range searches {
-				all := make([]*search, len(sides))
-				for i := range all {
-					all[i] = &search{first: s.rate}
-				}
-				err := inTurns(all, func(i int, rate float64) (bool, error) {
-					line.say(fmt.Sprintf("%s, search %d of %d: %s requests/s", sides[i].name, len(found[i])+1, searches, chart.Number(rate)))
-					broken, err := sides[i].step(ctx, &s, endpoints, rate, settle, step)
-					if broken != "" {
-						all[i].why = broken
-					}
-					return broken == "", err
-				})
-				if err != nil {
-					line.clear()
-					return err
-				}
-				for i, search := range all {
-					found[i] = append(found[i], search.kept)
-					sides[i].why = search.why
-				}
-			}
+			found, err := l.find(ctx, line)
 			line.clear()
-			out, all := c.OutOrStdout(), true
-			fmt.Fprintln(out, process.ReadMachine())
-			for i, side := range sides {
-				if slices.Min(found[i]) == 0 {
-					fmt.Fprintf(out, "%s: no rate was found at which the promises hold: %s\n", side.label(), side.why)
-					all = false
-					continue
-				}
-				fmt.Fprintf(out, "%s: up to %s requests/s; beyond it %s\n", side.label(), spread(found[i]), cmp.Or(side.why, "bench sends no more"))
+			if err != nil {
+				return err
 			}
-			if !all {
-				return exitCode(exitInvalid)
-			}
-			if len(sides) == 2 {
-				times := make([]float64, searches)
-				for i := range times {
-					times[i] = found[1][i] / found[0][i]
-				}
-				fmt.Fprintf(out, "candidate over base: %s times\n", spread(times))
-			}
-			return nil
+			fmt.Fprintln(c.OutOrStdout(), before)
+			return l.report(c.OutOrStdout(), found)
 		},
 	}
 	base.flags(c, "the server, or the first of two")
 	cand.flags(c, "the second server")
 	f := c.Flags()
-	f.StringVar(&promises, "policy", "", "`file` of the policy of the endpoints and of what is promised; the candidate's by default, or the base's")
+	f.StringVar(&promises, "policy", "", "`file` of the policy of the endpoints and of what is promised; the candidate's, or the base's, by default")
 	f.StringVar(&program, "server", "bin/chatbot", "`program` that serves the policies")
-	f.DurationVar(&step, "step", 2*time.Second, "time that a rate is tried for")
-	f.DurationVar(&settle, "settle", 500*time.Millisecond, "time before it that is not measured")
-	f.IntVar(&searches, "searches", 3, "how often it is searched: the median is what was found")
-	s.flags(c)
+	f.DurationVar(&l.length, "step", 2*time.Second, "time that a rate is tried for")
+	f.DurationVar(&l.settle, "settle", 500*time.Millisecond, "time before it that is not measured")
+	f.IntVar(&l.searches, "searches", 3, "how often it is searched: the median is what was found")
+	l.flags(c)
 	return c
+}
+
+// limits is what is searched, and how.
+type limits struct {
+	settings
+	sides          []*side
+	endpoints      []measure.Endpoint
+	length, settle time.Duration // of a step
+	searches       int
+}
+
+func (l *limits) check(c *cobra.Command) error {
+	if err := l.settings.check(c); err != nil {
+		return err
+	}
+	if l.closed > 0 {
+		return errors.New("a limit is a rate: --closed has no place")
+	}
+	if l.length <= 0 || l.settle < 0 || l.searches < 1 {
+		return errors.New("--step must be more than none, --settle not less than none, and --searches 1 or more")
+	}
+	return nil
+}
+
+// find returns the rates that each server was found to bear, one of each search.
+func (l *limits) find(ctx context.Context, line *progress) ([][]float64, error) {
+	found := make([][]float64, len(l.sides))
+	for n := range l.searches {
+		all := make([]*search, len(l.sides))
+		for i := range all {
+			all[i] = &search{first: l.rate}
+		}
+		err := inTurns(all, func(i int, rate float64) (bool, error) {
+			side := l.sides[i]
+			line.say(fmt.Sprintf("%s, search %d of %d: %s requests/s", side.name, n+1, l.searches, chart.Number(rate)))
+			broken, err := l.step(ctx, side, rate)
+			if broken != "" {
+				side.why = broken
+			}
+			return broken == "", err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i, search := range all {
+			found[i] = append(found[i], search.kept)
+		}
+	}
+	return found, nil
+}
+
+// report says what was found.
+func (l *limits) report(out io.Writer, found [][]float64) error {
+	for i, side := range l.sides {
+		if slices.Min(found[i]) == 0 {
+			fmt.Fprintf(out, "%s: no rate was found at which the promises hold: %s\n", side.label(), side.why)
+			return exitCode(exitInvalid)
+		}
+		beyond := cmp.Or(side.why, "bench sends no more")
+		fmt.Fprintf(out, "%s: up to %s requests/s; beyond it %s\n", side.label(), spread(found[i]), beyond)
+	}
+	if len(l.sides) == 2 {
+		times := make([]float64, l.searches)
+		for i := range times {
+			times[i] = found[1][i] / found[0][i]
+		}
+		fmt.Fprintf(out, "candidate over base: %s times\n", spread(times))
+	}
+	return nil
 }
 
 // label says which server a side is.
@@ -142,31 +171,31 @@ func (s *side) label() string {
 }
 
 // step asks a server at a rate, and says which promise was broken; "" when all were kept.
-func (s *side) step(ctx context.Context, settings *settings, endpoints []measure.Endpoint, rate float64, settle, step time.Duration) (string, error) {
-	at := *settings
+func (l *limits) step(ctx context.Context, s *side, rate float64) (string, error) {
+	at := l.settings
 	at.rate = rate
-	g, err := load.New(at.plan(s.server, endpoints))
+	g, err := load.New(at.plan(s.server, l.endpoints))
 	if err != nil {
 		return "", err
 	}
 	defer g.Close()
-	recording, err := g.Run(ctx, settle, step, 1, nil)
+	recording, err := g.Run(ctx, l.settle, l.length, 1, nil)
 	if err == nil {
 		err = recording.Cut
 	}
-	if s.running != nil && s.running.Ended() != nil {
-		err = s.running.Ended()
+	if s.running != nil {
+		err = cmp.Or(s.running.Ended(), err)
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", s.name, err)
 	}
-	m, err := measure.Run(result.Run{}, process.Machine{}, endpoints, []measure.Part{{Recording: recording}})
+	m, err := measure.Run(result.Run{}, process.Machine{}, l.endpoints, []measure.Part{{Recording: recording}})
 	if err != nil {
 		return "", err
 	}
 	broken := brokenBy(m)
-	if broken != "" && *m.Validity.ClientCPURatio > measure.MaxClientCPU {
-		broken += fmt.Sprintf(", but the generator used %.0f %% of its CPU time, so the server may bear more", 100**m.Validity.ClientCPURatio)
+	if cpu := *m.Validity.ClientCPURatio; broken != "" && cpu > measure.MaxClientCPU {
+		broken += fmt.Sprintf(", but the generator used %.0f %% of its CPU time, so the server may bear more", 100*cpu)
 	}
 	return broken, nil
 }
@@ -185,7 +214,8 @@ func brokenBy(m *result.Measured) string {
 			switch {
 			case measured <= p.Limit:
 			case p.Unit == result.UnitRatio:
-				return fmt.Sprintf("%s: %s %% were not served of at most %s %%", s.Name, chart.Number(100*measured), chart.Number(100*p.Limit))
+				lost, most := chart.Number(100*measured), chart.Number(100*p.Limit)
+				return fmt.Sprintf("%s: %s %% were not served of at most %s %%", s.Name, lost, most)
 			case math.IsInf(measured, 1):
 				return fmt.Sprintf("%s: nobody was served", s.Name)
 			default:

@@ -47,18 +47,21 @@ func TestLimit(t *testing.T) {
 		}
 	}))
 	t.Cleanup(s.Close)
-	policy := write(t, "p.toml", "version = 1\n[[routes]]\npath = \"/livez\"\nhandler = \"health.live\"\nslo = { latency = \"1s\", quantile = 0.9, errors = 0.1 }\n")
-	args := []string{"limit", "--base", s.URL, "--cand", s.URL, "--policy", policy, "--rate", "20", "--even", "--step", "500ms", "--settle", "100ms", "--searches", "1"}
-	code, out, problems := bench(t, args...)
-	found := regexp.MustCompile(`base http\S+: up to (\d+)\S* requests/s; beyond it GET /livez: \S+ % were not served of at most 10 %`).FindStringSubmatch(out)
+	const route = "version = 1\n[[routes]]\npath = \"/livez\"\nhandler = \"health.live\"\n"
+	policy := write(t, "p.toml", route+"slo = { latency = \"1s\", quantile = 0.9, errors = 0.1 }\n")
+	steps := []string{"--rate", "20", "--even", "--step", "500ms", "--settle", "100ms", "--searches", "1"}
+	code, out, problems := bench(t, append([]string{"limit", "--base", s.URL, "--cand", s.URL, "--policy", policy}, steps...)...)
+	const refused = `base http\S+: up to (\d+)\S* requests/s; beyond it GET /livez: \S+ % were not served of at most 10 %`
+	found := regexp.MustCompile(refused).FindStringSubmatch(out)
 	if code != 0 || found == nil || !regexp.MustCompile(`candidate over base: \S+ times`).MatchString(out) {
 		t.Fatalf("exit %d\n%s%s", code, out, problems)
 	}
 	if rate, err := strconv.Atoi(found[1]); err != nil || rate < 30 || rate > 140 { // a busy machine is slower
 		t.Errorf("found %s", out)
 	}
-	hopeless := write(t, "p.toml", "version = 1\n[[routes]]\npath = \"/livez\"\nhandler = \"health.live\"\nslo = { latency = \"1ms\", quantile = 0.9 }\n")
-	code, out, problems = bench(t, "limit", "--base", slow(t, 20*time.Millisecond), "--policy", hopeless, "--rate", "8", "--step", "200ms", "--settle", "0s", "--searches", "1")
+	hopeless := write(t, "p.toml", route+"slo = { latency = \"1ms\", quantile = 0.9 }\n")
+	late := slow(t, 20*time.Millisecond)
+	code, out, problems = bench(t, append([]string{"limit", "--base", late, "--policy", hopeless}, steps...)...)
 	if code != exitInvalid || !regexp.MustCompile(`no rate was found at which the promises hold: GET /livez: `).MatchString(out) {
 		t.Errorf("exit %d\n%s%s", code, out, problems)
 	}

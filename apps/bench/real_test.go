@@ -48,8 +48,8 @@ func start(b *testing.B, median time.Duration) (url string) {
 	return "http://" + address
 }
 
-// BenchmarkRealServers is how often bench ab finds that one of two real servers has a median that is 5 % longer, 21 ms and 20 ms, and
-// how often it finds a difference between two equal ones. RUNS is how many of each are made, 5 by default, of 9 s each.
+// BenchmarkRealServers is how often bench ab finds that one of two real servers has a median that is 5 % longer, 21 ms and 20 ms,
+// and how often it finds a difference between two equal ones. RUNS is how many of each are made, 5 by default, of 9 s each.
 func BenchmarkRealServers(b *testing.B) {
 	runs := 5
 	if n, err := strconv.Atoi(os.Getenv("RUNS")); err == nil {
@@ -62,8 +62,8 @@ func BenchmarkRealServers(b *testing.B) {
 			for n := range runs {
 				file := filepath.Join(b.TempDir(), "ab.json")
 				code, out, problems := benchUntil(
-					b.Context(), "ab", "--base", base, "--cand", cand, "--endpoint", "/", "-c", "8", "--block", "200ms", "--settle", "20ms", "--seed", strconv.Itoa(n+1),
-					"--json", file,
+					b.Context(), "ab", "--base", base, "--cand", cand, "--endpoint", "/", "-c", "8", "--block", "200ms",
+					"--settle", "20ms", "--seed", strconv.Itoa(n+1), "--json", file,
 				)
 				if code == exitFailed || code == exitNotComparable {
 					b.Fatalf("exit %d\n%s%s", code, out, problems)

@@ -50,7 +50,9 @@ func after(t *testing.T, requests int64) (context.Context, string) {
 func TestAnInterruptedRun(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a.json")
 	ctx, url := after(t, 100)
-	code, out, problems := benchUntil(ctx, "run", "--url", url, "--endpoint", "/", "-c", "2", "--duration", "1m", "--warmup", "0s", "--json", file)
+	code, out, problems := benchUntil(
+		ctx, "run", "--url", url, "--endpoint", "/", "-c", "2", "--duration", "1m", "--warmup", "0s", "--json", file,
+	)
 	if code != exitInvalid || !strings.Contains(out, "invalid: it was interrupted, after") || !strings.Contains(out, " of 1m0s") {
 		t.Errorf("exit %d\n%s%s", code, out, problems)
 	}
@@ -72,7 +74,8 @@ func TestInterruptedTurns(t *testing.T) {
 	args := []string{"--endpoint", "/", "-c", "1", "--rounds", "1000", "--block", "20ms", "--settle", "0s"}
 	ctx, url := after(t, 100)
 	code, out, problems := benchUntil(ctx, append([]string{"ab", "--base", slow(t, time.Millisecond), "--cand", url}, args...)...)
-	if code != exitNotComparable || !strings.Contains(out, "overall: regressed") || !strings.Contains(out, "of 1000 rounds: it was interrupted") {
+	if code != exitNotComparable || !strings.Contains(out, "overall: regressed") ||
+		!strings.Contains(out, "of 1000 rounds: it was interrupted") {
 		t.Errorf("exit %d\n%s%s", code, out, problems)
 	}
 	ctx, url = after(t, 2)
@@ -90,8 +93,10 @@ func TestAServerThatDies(t *testing.T) {
 	}
 	policy := write(t, "p.toml", "version = 1\n[[routes]]\npath = \"/livez\"\nhandler = \"health.live\"\n")
 	t.Setenv("MORTAL", "yes")
-	code, out, problems := bench(t, "ab", "--server", self, "--base-policy", policy, "--cand-policy", policy, "--rate", "100", "--settle", "0s")
-	if code != exitFailed || !strings.Contains(problems, "the server ended: exit status 7") || !strings.Contains(problems, "out of memory") {
+	code, out, problems := bench(
+		t, "ab", "--server", self, "--base-policy", policy, "--cand-policy", policy, "--rate", "100", "--settle", "0s",
+	)
+	if code != exitFailed || !strings.Contains(problems, "the server ended: exit status 7\nout of memory") {
 		t.Errorf("exit %d\n%s%s", code, out, problems)
 	}
 }
@@ -119,7 +124,9 @@ func TestAServerThatGoesAway(t *testing.T) {
 
 // Nobody can send two hundred thousand requests a second and take their answers in a test; bench says that it could not.
 func TestTooMuch(t *testing.T) {
-	code, out, problems := bench(t, "run", "--url", slow(t, 0), "--endpoint", "/", "--rate", "200000", "--timeout", "1s", "--duration", "500ms", "--warmup", "0s")
+	code, out, problems := bench(
+		t, "run", "--url", slow(t, 0), "--endpoint", "/", "--rate", "200000", "--timeout", "1s", "--duration", "500ms", "--warmup", "0s",
+	)
 	if code != exitInvalid || !strings.Contains(out, "invalid: ") {
 		t.Errorf("exit %d\n%s%s", code, out, problems)
 	}
@@ -129,9 +136,11 @@ func TestTooMuch(t *testing.T) {
 func TestAFullDisk(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "a.html")
 	code, out, problems := bench(
-		t, "run", "--url", slow(t, time.Millisecond), "--endpoint", "/", "-c", "1", "--duration", "200ms", "--warmup", "0s", "--json", "/dev/full", "--html", page,
+		t, "run", "--url", slow(t, time.Millisecond), "--endpoint", "/", "-c", "1", "--duration", "200ms", "--warmup", "0s",
+		"--json", "/dev/full", "--html", page,
 	)
-	if code != exitFailed || !strings.Contains(problems, "write /dev/full: ") || !strings.Contains(out, "GET /") || !strings.Contains(contents(t, page), "<svg") {
+	if code != exitFailed || !strings.Contains(problems, "write /dev/full: ") || !strings.Contains(out, "GET /") ||
+		!strings.Contains(contents(t, page), "<svg") {
 		t.Errorf("exit %d\n%s%s", code, out, problems)
 	}
 	old := write(t, "old.json", "old")
@@ -139,7 +148,8 @@ func TestAFullDisk(t *testing.T) {
 		_, err := io.WriteString(w, "half of the n")
 		return errors.Join(err, errors.New("disk full"))
 	})
-	if files, _ := os.ReadDir(filepath.Dir(old)); err == nil || !strings.Contains(err.Error(), old+": disk full") || contents(t, old) != "old" || len(files) != 1 {
+	files, _ := os.ReadDir(filepath.Dir(old))
+	if err == nil || !strings.Contains(err.Error(), old+": disk full") || contents(t, old) != "old" || len(files) != 1 {
 		t.Errorf("%v; the file has %q, beside %v", err, contents(t, old), files)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Two runs of a scenario, as they are, are what bench compare reads: a server that answers as it did has not regressed, one that takes
-// twice as long has, and a run of another scenario says nothing about either.
+// Two runs of a scenario, as they are, are what bench compare reads: a server that answers as it did has not regressed, one that
+// takes twice as long has, and a run of another scenario says nothing about either.
 func TestRunsAreCompared(t *testing.T) {
 	t.Parallel()
 	measured := func(name, scale string, each time.Duration) string {
