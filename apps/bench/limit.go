@@ -242,7 +242,6 @@ type search struct {
 	first        float64 // rate that is tried
 	kept, broken float64 // highest at which it held, lowest at which it did not; 0 is none
 	doubted      bool    // whether it did not hold once, at the rate that is next
-	why          string  // it did not hold, the last time
 }
 
 // precise is how near to each other a rate that holds and one that does not are in the end.

@@ -206,7 +206,7 @@ func assessments(d *result.Document) (all [][2]string) {
 func machine(d *result.Document) string {
 	h := d.Host
 	text := fmt.Sprintf("%s, %d CPUs, %s, %s; %s %s", h.CPU, h.CPUs, h.OS, h.Go, d.Tool.Name, d.Tool.Version)
-	if h.Load1Start > 0 { // k6 does not say it
+	if d.Tool.Name == "bench" { // k6 does not say it
 		text += fmt.Sprintf("; load average before: %.2f", h.Load1Start)
 	}
 	return text
