@@ -165,6 +165,7 @@ func (c *Conversation) send(text string, p *sendOptions, done func(*Reply, error
 	}
 	c.due, c.waited = t.intended, false
 	preq.TagsAndMeta.SetTag("phase", c.phaseAt(now))
+	c.attend(now)
 
 	callback := i.vu.RegisterCallback()
 	go func() {
@@ -173,6 +174,7 @@ func (c *Conversation) send(text string, p *sendOptions, done func(*Reply, error
 		if ctx.Err() == nil {
 			reply = c.report(ctx, t, result)
 		} else { // the test is over: nothing that happened says anything about the server
+			c.interrupted(now)
 			reply, err = &Reply{Turn: t.index + 1, ErrorType: "interrupted", Error: "the test ended"}, nil
 		}
 		callback(func() error {

@@ -17,13 +17,14 @@ type Root struct {
 	run      string // tells this run's conversations from those of another
 	recorder *record.Recorder
 
-	mu        sync.Mutex
-	scenarios map[string]*running
-	searches  map[string]*search.Search // by scenario
-	cached    map[string]*stored        // by URL
-	prompts   map[string][]Prompt       // by absolute path
-	target    string                    // address of the server of the first client
-	config    map[string]any            // what the run was made with, for the report
+	mu          sync.Mutex
+	scenarios   map[string]*running
+	searches    map[string]*search.Search // by scenario
+	cached      map[string]*stored        // by URL
+	prompts     map[string][]Prompt       // by absolute path
+	attendances map[string]*attendance    // by scenario
+	target      string                    // address of the server of the first client
+	config      map[string]any            // what the run was made with, for the report
 }
 
 // New returns the module, for k6 to register.
@@ -33,7 +34,7 @@ func New() *Root {
 	return &Root{
 		run: hex.EncodeToString(id), recorder: record.New(),
 		scenarios: map[string]*running{}, searches: map[string]*search.Search{}, cached: map[string]*stored{},
-		prompts: map[string][]Prompt{}, config: map[string]any{},
+		prompts: map[string][]Prompt{}, attendances: map[string]*attendance{}, config: map[string]any{},
 	}
 }
 

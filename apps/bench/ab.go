@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/innatural/chatbot/apps/bench/internal/compare"
 	"github.com/innatural/chatbot/apps/bench/internal/load"
 	"github.com/innatural/chatbot/apps/bench/internal/measure"
 	"github.com/innatural/chatbot/apps/bench/internal/process"
@@ -32,6 +33,7 @@ type side struct {
 	running *process.Process // when it was started here
 	g       *load.Generator
 	parts   []measure.Part
+	why     string // it bears no more, as a search has found
 }
 
 func (s *side) flags(c *cobra.Command, what string) {
@@ -61,10 +63,10 @@ a policy each; only one is asked at a time.
   bench ab --base-policy policies/chatbot.toml --cand-policy policies/chatbot.toml --cand-set compression.level=9 -c 8`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := j.check(); err != nil {
+			if err := errors.Join(j.check(), s.check(c), o.check()); err != nil {
 				return err
 			}
-			if rounds < 6 || block <= 0 || settle < 0 {
+			if rounds < compare.MinBlocks || block <= 0 || settle < 0 {
 				return errors.New("--rounds must be 6 or more, and better 20, --block more than none, and --settle not less than none")
 			}
 			j.seed = s.seed
@@ -91,23 +93,37 @@ a policy each; only one is asked at a time.
 			}
 			before := process.ReadMachine()
 			line := newProgress(c.ErrOrStderr())
-			err = turns(ctx, base, cand, rounds, settle, block, line)
+			cut := turns(ctx, base, cand, rounds, settle, block, line)
 			line.clear()
-			if err != nil {
-				return err
+			done := min(len(base.parts), len(cand.parts))
+			if cut != nil && done < compare.MinBlocks {
+				return cut
 			}
 			config := s.config(endpoints)
 			config.DurationSeconds, config.WarmupSeconds = float64(rounds)*block.Seconds(), settle.Seconds()
 			config.Blocks, config.Interleaved = rounds, true
 			var runs []*result.Document
 			for _, side := range []*side{base, cand} {
+				side.parts = side.parts[:done]
 				d, err := side.document(config, s.seed, before, endpoints)
 				if err != nil {
 					return err
 				}
 				runs = append(runs, d)
 			}
-			return j.compare(c, &o, runs[0], runs[1])
+			if cut == nil {
+				return j.compare(c, &o, runs[0], runs[1])
+			}
+			// What was measured is shown, but it is not what was asked for.
+			for _, d := range runs {
+				d.Validity.Valid = false
+				d.Validity.Reasons = append(d.Validity.Reasons, fmt.Sprintf("it ended after %d of %d rounds: %v", done, rounds, cut))
+			}
+			j.force = true
+			if err := j.compare(c, &o, runs[0], runs[1]); err != nil && !errors.As(err, new(exitCode)) {
+				return err
+			}
+			return exitCode(exitNotComparable)
 		},
 	}
 	base.flags(c, "the server that a change starts from")
@@ -189,7 +205,15 @@ func turns(ctx context.Context, base, cand *side, rounds int, settle, block time
 		for _, side := range order {
 			line.say(fmt.Sprintf("round %d of %d, %s", round+1, rounds, side.name))
 			recording, err := side.g.Run(ctx, settle, block, 1, nil)
-			if err != nil {
+			if err == nil {
+				err = recording.Cut
+			}
+			switch {
+			case ctx.Err() != nil:
+				return errors.New("it was interrupted")
+			case side.running != nil && side.running.Ended() != nil:
+				return fmt.Errorf("%s: %w", side.name, side.running.Ended())
+			case err != nil:
 				return fmt.Errorf("%s: %w", side.name, err)
 			}
 			side.parts = append(side.parts, measure.Part{Recording: recording, Pair: &round})

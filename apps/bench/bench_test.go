@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +26,10 @@ import (
 // The test program is the server, and the command, when it is started as such.
 func TestMain(m *testing.M) {
 	switch {
+	case os.Getenv("MORTAL") != "":
+		mortal(os.Args[len(os.Args)-1])
+	case os.Getenv("MEDIAN") != "":
+		steady(os.Args[len(os.Args)-1])
 	case len(os.Args) > 1 && os.Args[1] == "serve":
 		os.Exit(cli.Main(cli.Program{Name: "chatbot", Version: "test", Plugins: plugins.Standard()}))
 	case filepath.Base(os.Args[0]) == "bench":
@@ -36,8 +41,13 @@ func TestMain(m *testing.M) {
 // bench runs the command, and returns its exit code and all that it wrote.
 func bench(t *testing.T, args ...string) (code int, out, problems string) {
 	t.Helper()
+	return benchUntil(t.Context(), args...)
+}
+
+// benchUntil runs the command, and interrupts it when ctx ends.
+func benchUntil(ctx context.Context, args ...string) (code int, out, problems string) {
 	var o, p bytes.Buffer
-	code = run(t.Context(), args, &o, &p)
+	code = run(ctx, args, &o, &p)
 	return code, o.String(), p.String()
 }
 
@@ -50,7 +60,7 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
-func read(t *testing.T, name string) *result.Document {
+func read(t testing.TB, name string) *result.Document {
 	t.Helper()
 	s, err := result.NewSchema(schemaText)
 	if err != nil {
@@ -212,13 +222,26 @@ func TestMistakes(t *testing.T) {
 		{"unknown key", []string{"run", "--policy", write(t, "bad.toml", "version = 1\nx = 2\n")}},
 		{"no such file", []string{"run", "--policy", "none.toml"}},
 		{"200001 requests", []string{"run", "--url", missing.URL, "--endpoint", "/", "--rate", "200001"}},
+		{"nothing would be due", []string{"run", "--url", missing.URL, "--endpoint", "/", "--rate", "0"}},
+		{"NaN requests", []string{"run", "--url", missing.URL, "--endpoint", "/", "--rate", "NaN"}},
+		{"--closed 0: there must be", []string{"run", "--url", missing.URL, "--endpoint", "/", "-c", "0"}},
+		{"--closed -1: there must be", []string{"ab", "--base", missing.URL, "--cand", missing.URL, "--endpoint", "/", "-c", "-1"}},
+		{"0 connections", []string{"run", "--url", missing.URL, "--endpoint", "/", "--connections", "0"}},
+		{"10 blocks in 5ns", []string{"run", "--url", slow(t, 0), "--endpoint", "/", "--duration", "5ns"}},
+		{"has no GET route", []string{"run", "--url", missing.URL, "--policy", write(t, "none.toml", "version = 1\n")}},
+		{"none/a.json", []string{"run", "--url", slow(t, 0), "--endpoint", "/", "--json", "none/a.json"}},
+		{"only one result", []string{"run", "--url", slow(t, 0), "--endpoint", "/", "--json", "-", "--csv", "-"}},
 		{"--rounds must be 6", []string{"ab", "--rounds", "2"}},
 		{"name a server with --base URL", []string{"ab"}},
+		{"--closed has no place", []string{"limit", "--base", missing.URL, "-c", "3"}},
+		{"nothing is promised of GET /", []string{"limit", "--base", slow(t, 0), "--endpoint", "/"}},
 		{"--base-set needs --base-policy", []string{"ab", "--base", missing.URL, "--base-set", "a=b"}},
 		{"it is pass or fail", []string{"ab", "--inconclusive", "maybe"}},
 		{"accepts 2 arg(s)", []string{"compare", "a.json"}},
 		{"no such file", []string{"compare", "a.json", "b.json"}},
 		{"bad.json: not JSON", []string{"compare", write(t, "bad.json", "{"), "b.json"}},
+		{"empty.json: it is empty", []string{"compare", write(t, "empty.json", ""), "b.json"}},
+		{"new.json: schema_version is 2, and this program reads 1", []string{"compare", write(t, "new.json", `{"schema_version": 2}`), "b.json"}},
 		{"unknown flag", []string{"run", "--rat", "5"}},
 	} {
 		code, out, problems := bench(t, c.args...)
@@ -296,7 +319,7 @@ func TestABOfPolicies(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, c := range []string{"run", "ab", "compare"} {
+	for _, c := range []string{"run", "ab", "compare", "limit"} {
 		if code, out, _ := bench(t, c, "--help"); code != 0 || !strings.Contains(out, "Exit codes: 0") || regexp.MustCompile(`(?m)^.{260}`).MatchString(out) {
 			t.Errorf("%s --help: exit %d\n%s", c, code, out)
 		}

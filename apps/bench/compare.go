@@ -19,7 +19,8 @@ const (
 	exitRegressed     = 4
 )
 
-const compareExit = `Exit codes: 0 no regression; 1 it could not run; 2 not comparable; 3 inconclusive (0 with --inconclusive=pass); 4 regressed.`
+const compareExit = `Exit codes: 0 no regression; 1 it could not run; 2 not comparable, or interrupted; 3 inconclusive (0 with --inconclusive=pass);
+4 regressed.`
 
 // judging are the flags of a comparison.
 type judging struct {
@@ -80,7 +81,7 @@ meanwhile, too; bench ab takes turns.
 		Example: `  bench compare before.json after.json --html change.html`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := j.check(); err != nil {
+			if err := errors.Join(j.check(), o.check()); err != nil {
 				return err
 			}
 			base, err := schema.ReadFile(args[0])

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command bench measures a server, and says what a change did to it: bench run, bench ab, bench compare.
+// Command bench measures a server, and says what a change did to it: bench run, bench ab, bench compare, bench limit.
 package main
 
 import (
@@ -25,7 +25,10 @@ var schemaText []byte
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends it at once
+	context.AfterFunc(ctx, func() {
+		stop() // a second signal ends it at once
+		fmt.Fprintln(os.Stderr, "\nbench: ending, once what is under way is answered; Ctrl-C ends it at once")
+	})
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -49,13 +52,14 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 
   bench run --url http://127.0.0.1:5000 --policy policies/chatbot.toml   figures by endpoint, and whether promises hold
   bench ab --base-policy old.toml --cand-policy new.toml                 two servers in turns, and a verdict
+  bench limit --base http://127.0.0.1:5000 --policy policies/chatbot.toml highest rate at which promises hold
   bench compare before.json after.json                                   two results of run, or of k6 with k6/x/chatbot`,
 		Version: version, SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	schema, err := result.NewSchema(schemaText)
 	if err == nil {
-		root.AddCommand(runCommand(), abCommand(), compareCommand(schema))
+		root.AddCommand(runCommand(), abCommand(), compareCommand(schema), limitCommand())
 		root.SetArgs(args)
 		root.SetOut(out)
 		root.SetErr(problems)
@@ -65,6 +69,9 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	switch {
 	case errors.As(err, &code):
 		return int(code)
+	case err != nil && ctx.Err() != nil:
+		fmt.Fprintln(problems, "bench: interrupted before enough was measured")
+		return exitFailed
 	case err != nil:
 		fmt.Fprintln(problems, "bench:", err)
 		return exitFailed

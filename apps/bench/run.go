@@ -36,8 +36,8 @@ func runCommand() *cobra.Command {
 		Long: `run measures a server's endpoints, and judges what its policy promises of them.
 
 Latency counts from the time at which a request was due, the service time from when it was sent. Where they differ,
-the server did not keep up. Exit codes: 0 fine; 1 it could not run; 2 invalid, since the generator was the limit; 99 a
-promise was broken.`,
+the server did not keep up. Exit codes: 0 fine; 1 it could not run; 2 invalid: the generator was the limit, nothing was
+answered, or the run was interrupted; 99 a promise was broken.`,
 		Example: `  bench run --url http://127.0.0.1:5000 --policy policies/chatbot.toml --duration 30s --html report.html
   bench run --url http://127.0.0.1:5000 --endpoint 'GET /api/products?language=fr' -c 16 --json capacity.json
   bench run --url http://127.0.0.1:5000 --endpoint 'POST /api/chat {"sessionId": "me", "message": "Bonjour"}' --rate 50`,
@@ -46,6 +46,9 @@ promise was broken.`,
 			ctx := c.Context()
 			if blocks < minBlocks || duration <= 0 || warmup < 0 {
 				return fmt.Errorf("--blocks must be %d or more, --duration more than none, and --warmup not less than none", minBlocks)
+			}
+			if err := errors.Join(s.check(c), o.check()); err != nil {
+				return err
 			}
 			server, err := parseServer(address)
 			if err != nil {
@@ -142,45 +145,95 @@ func (o *outputs) flags(c *cobra.Command) {
 	f.StringVar(&o.gobench, "gobench", "", "`file` for the blocks in Go's benchmark format, for benchstat")
 }
 
-// write writes a document in every form that was asked for, and as text.
-func (o *outputs) write(out io.Writer, d *result.Document) error {
-	text := true
-	for _, form := range []struct {
-		file  string
-		write func(io.Writer, *result.Document) error
-	}{
+// form is a way to write a document, and the file that was asked for.
+type form struct {
+	file  string
+	write func(io.Writer, *result.Document) error
+}
+
+func (o *outputs) forms() []form {
+	return []form{
 		{o.json, func(w io.Writer, d *result.Document) error { return d.Write(w) }},
 		{o.html, report.HTML},
 		{o.markdown, report.Markdown},
 		{o.csv, report.CSV},
 		{o.gobench, report.GoBench},
-	} {
+	}
+}
+
+// check finds out before a run whether what comes of it can be written.
+func (o *outputs) check() error {
+	var problems []error
+	stdout := 0
+	for _, form := range o.forms() {
+		switch form.file {
+		case "":
+		case "-":
+			stdout++
+		default:
+			problems = append(problems, writable(form.file))
+		}
+	}
+	if stdout > 1 {
+		problems = append(problems, errors.New("only one result can go to stdout"))
+	}
+	return errors.Join(problems...)
+}
+
+// writable tries to open a file, and leaves it as it is.
+func writable(name string) error {
+	_, before := os.Stat(name)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil || before == nil {
+		return err
+	}
+	return os.Remove(name)
+}
+
+// write writes a document in every form that was asked for, and as text. What can't be written keeps nothing else from being.
+func (o *outputs) write(out io.Writer, d *result.Document) error {
+	text := true
+	var problems []error
+	for _, form := range o.forms() {
 		switch form.file {
 		case "":
 		case "-":
 			text = false
-			if err := form.write(out, d); err != nil {
-				return err
-			}
+			problems = append(problems, form.write(out, d))
 		default:
-			if err := writeFile(form.file, d, form.write); err != nil {
-				return err
-			}
+			problems = append(problems, writeFile(form.file, d, form.write))
 		}
 	}
-	if !text {
-		return nil
+	if text {
+		problems = append(problems, report.Text(out, d))
 	}
-	return report.Text(out, d)
+	return errors.Join(problems...)
 }
 
-func writeFile(name string, d *result.Document, write func(io.Writer, *result.Document) error) (err error) {
-	f, err := os.Create(name)
+// writeFile writes beside a file and puts it in its place once it is whole, so that a full disk costs no older result. What is no
+// file, such as /dev/stderr, is written as it is.
+func writeFile(name string, d *result.Document, write func(io.Writer, *result.Document) error) error {
+	whole := name
+	if info, err := os.Stat(name); err != nil || info.Mode().IsRegular() {
+		whole = name + ".part"
+	}
+	f, err := os.Create(whole)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return write(f, d)
+	if err := errors.Join(write(f, d), f.Close()); err != nil {
+		if whole != name {
+			_ = os.Remove(whole)
+		}
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if whole == name {
+		return nil
+	}
+	return os.Rename(whole, name)
 }
 
 // progress is a line on a terminal that is written over. Elsewhere it is nothing.

@@ -59,6 +59,17 @@ func (s *settings) flags(c *cobra.Command) {
 	c.MarkFlagsMutuallyExclusive("connections", "closed")
 }
 
+// check says what can't be meant.
+func (s *settings) check(c *cobra.Command) error {
+	switch {
+	case c.Flags().Changed("closed") && s.closed < 1:
+		return fmt.Errorf("--closed %d: there must be a connection or more", s.closed)
+	case s.rate == 0:
+		return errors.New("--rate 0: nothing would be due; --closed CONNECTIONS asks as fast as it is answered")
+	}
+	return nil
+}
+
 // config is what is compared before two runs are: every setting that changes what is measured.
 type config struct {
 	Loop            string         `json:"loop"`
@@ -139,7 +150,9 @@ func (s *settings) choose(ctx context.Context, server *url.URL, p *policy.Policy
 		if p == nil {
 			return nil, errors.New("nothing to ask for: name a policy with --policy FILE, or requests with --endpoint 'GET /path'")
 		}
-		groups = s.ofPolicy(p, header)
+		if groups = s.ofPolicy(p, header); groups == nil {
+			return nil, fmt.Errorf("%s has no GET route that anyone may ask for: give requests with --endpoint 'GET /path'", p.File())
+		}
 	}
 	var chosen []measure.Endpoint
 	for _, candidates := range groups {

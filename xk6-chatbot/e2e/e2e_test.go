@@ -1,4 +1,4 @@
-// Package e2e runs the built k6 against the built chatbot, healthy and not.
+// Package e2e runs the built k6 against the built chatbot, healthy and not, and the built bench on what came of it.
 package e2e
 
 import (
@@ -19,7 +19,7 @@ import (
 )
 
 // Built once by TestMain.
-var k6, chatbot string
+var k6, chatbot, bench string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -30,8 +30,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(bin)
-	k6, chatbot = filepath.Join(bin, "k6"), filepath.Join(bin, "chatbot")
-	for _, build := range [][]string{{"-o", k6, "../cmd/k6"}, {"-C", "../..", "-o", chatbot, "./apps/chatbot"}} {
+	k6, chatbot, bench = filepath.Join(bin, "k6"), filepath.Join(bin, "chatbot"), filepath.Join(bin, "bench")
+	for _, build := range [][]string{
+		{"-o", k6, "../cmd/k6"}, {"-C", "../..", "-o", chatbot, "./apps/chatbot"}, {"-C", "../..", "-o", bench, "./apps/bench"},
+	} {
 		if out, err := exec.Command("go", append([]string{"build"}, build...)...).CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", build[len(build)-1], err, out)
 			return 1

@@ -197,6 +197,13 @@ func (r *Recorder) Observe(t Turn) {
 	r.timeline.add(&t)
 }
 
+// Has reports whether a turn of a phase has ended.
+func (r *Recorder) Has(scenario, phase string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.series[[2]string{scenario, phase}] != nil
+}
+
 // Declare says which phases a scenario goes through, in order.
 func (r *Recorder) Declare(phases ...Phase) {
 	r.mu.Lock()

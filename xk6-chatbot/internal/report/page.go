@@ -331,7 +331,7 @@ func (r *report) distributionPlot() plot {
 	y, ticks := latencyAxis(low, high)
 	p.Y = ticks
 	x := axis{1, float64(most), true} // 1/(1-percentile)
-	for _, percentile := range []float64{0, 50, 90, 95, 99, 99.9, 99.99} {
+	for _, percentile := range []float64{50, 90, 95, 99, 99.9, 99.99} {
 		if rest := 100 / (100 - percentile); rest <= x.high {
 			p.X = append(p.X, tick{x.at(rest) / 10, fmt.Sprintf("P%g", percentile)})
 		}

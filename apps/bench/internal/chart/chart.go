@@ -83,8 +83,8 @@ type Rule struct {
 
 // The drawing, in units of its viewBox. The plot lies within the margins.
 const (
-	width, height            = 440.0, 250.0
-	left, right, top, bottom = 46.0, 12.0, 20.0, 38.0
+	width, height            = 320.0, 250.0
+	left, right, top, bottom = 46.0, 20.0, 20.0, 38.0 // to the right, half of a text such as P99.99
 )
 
 // HTML draws the chart as a figure. A chart without points says so.

@@ -9,8 +9,10 @@
 package compare
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/innatural/chatbot/apps/bench/internal/result"
 )
@@ -25,8 +27,8 @@ const (
 	marginSuccess = 0.1
 )
 
-// minBlocks is how many blocks each run must have. With fewer no difference could pass the correction for several comparisons.
-const minBlocks = 6
+// MinBlocks is how many blocks each run must have. With fewer no difference could pass the correction for several comparisons.
+const MinBlocks = 6
 
 // Options of a comparison.
 type Options struct {
@@ -108,9 +110,10 @@ func refuse(c *result.Comparison, base, cand *result.Document, force bool) error
 		problems = append(problems, fmt.Sprintf("they were measured on different machines (%s with %d CPUs, and %s with %d)",
 			base.Host.CPU, base.Host.CPUs, cand.Host.CPU, cand.Host.CPUs))
 	}
-	for name, d := range map[string]*result.Document{"base": base, "candidate": cand} {
+	for i, d := range []*result.Document{base, cand} {
 		if !d.Validity.Valid {
-			problems = append(problems, fmt.Sprintf("the %s is invalid: %s", name, d.Validity.Reasons[0]))
+			problems = append(problems, fmt.Sprintf("the %s is invalid: %s",
+				[]string{"base", "candidate"}[i], cmp.Or(strings.Join(d.Validity.Reasons, "; "), "it does not say why")))
 		}
 	}
 	if len(problems) == 0 {
@@ -183,16 +186,16 @@ func cpuOf(s *result.Series) float64 {
 func compareSeries(base, cand *result.Series, pairs, closed bool, seed uint64) (changes []result.Change, warning string) {
 	of := result.Change{Series: base.Name, Phase: base.Phase, Scenario: base.Scenario}
 	few := min(len(base.Blocks), len(cand.Blocks))
-	if few < minBlocks {
+	if few < MinBlocks {
 		warning = fmt.Sprintf("%s: %d blocks are too few for a verdict on times; there must be %d, and should be 20",
-			base.Label(), few, minBlocks)
+			base.Label(), few, MinBlocks)
 	} else if base.Latency != nil && cand.Latency != nil {
 		for _, m := range metrics {
 			if m.name == "rate" && !closed {
 				continue
 			}
 			b, c := samples(base, cand, pairs, m.block)
-			if min(len(b), len(c)) < minBlocks {
+			if min(len(b), len(c)) < MinBlocks {
 				continue
 			}
 			ch := of

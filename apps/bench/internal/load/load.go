@@ -73,7 +73,7 @@ func New(p Plan) (*Generator, error) {
 		return nil, fmt.Errorf("%q is not the address of a server: write one such as http://127.0.0.1:5000", p.URL)
 	case len(p.Requests) == 0:
 		return nil, errors.New("there is nothing to ask for")
-	case p.Rate < 0 || p.Rate > MaxRate:
+	case !(p.Rate >= 0 && p.Rate <= MaxRate):
 		return nil, fmt.Errorf("a rate of %v requests per second: it must be more than 0 and at most %d", p.Rate, MaxRate)
 	case p.Connections < 1 || p.Connections > MaxConnections:
 		return nil, fmt.Errorf("%d connections: there must be 1 to %d", p.Connections, MaxConnections)
@@ -110,12 +110,19 @@ type Progress struct {
 // observeEvery is the time from one progress to the next.
 const observeEvery = 200 * time.Millisecond
 
+// minBlock is the least length of a block: in less, hardly a request fits.
+const minBlock = time.Millisecond
+
 // Run sends requests for a time that is not recorded and a time that is, in blocks. What was sent is waited for, as long as the
-// plan's timeout. It tells an observer, when there is one, how it goes. An error means that nothing was measured, as when ctx ends.
+// plan's timeout. It tells an observer, when there is one, how it goes. A run that ends early, as when ctx does, is cut short; an error
+// means that nothing was measured.
 func (g *Generator) Run(ctx context.Context, warmup, duration time.Duration, blocks int, observe func(Progress)) (*Recording, error) {
-	if duration <= 0 || blocks < 1 || len(g.plan.Requests)*blocks > MaxCells {
-		return nil, fmt.Errorf("%d endpoints in %d blocks over %v: there must be some, and not more than %d histograms",
-			len(g.plan.Requests), blocks, duration, MaxCells)
+	if blocks < 1 || len(g.plan.Requests)*blocks > MaxCells {
+		return nil, fmt.Errorf("%d endpoints in %d blocks: there must be some, and not more than %d histograms",
+			len(g.plan.Requests), blocks, MaxCells)
+	}
+	if duration/time.Duration(blocks) < minBlock {
+		return nil, fmt.Errorf("%d blocks in %v: each must be %v or longer", blocks, duration, minBlock)
 	}
 	start := time.Now().Add(5 * time.Millisecond) // when all is ready
 	rec := newRecording(g.plan.Rate > 0, start.Add(warmup), duration, len(g.plan.Requests), blocks)
@@ -127,42 +134,44 @@ func (g *Generator) Run(ctx context.Context, warmup, duration time.Duration, blo
 	} else {
 		g.closed(ctx, start, rec, &senders)
 	}
-	err := g.attend(ctx, rec, observe)
-	if err != nil {
-		cancel()
-	}
-	senders.Wait()
+	marks, err := g.attend(ctx, rec, observe)
 	if err == nil {
-		err = ctx.Err()
+		senders.Wait()
+		return rec, nil
 	}
-	if err != nil {
+	cancel()
+	last, _ := g.mark() // the server's clock may be what can't be read
+	senders.Wait()
+	if marks == 0 {
 		return nil, err
 	}
+	rec.cut(marks, last, err)
 	return rec, nil
 }
 
-// attend reads the clocks at the ends of the blocks, and tells the observer, until the measured part is over.
-func (g *Generator) attend(ctx context.Context, rec *Recording, observe func(Progress)) error {
+// attend reads the clocks at the ends of the blocks, and tells the observer, until the measured part is over. It returns how often it
+// has read them.
+func (g *Generator) attend(ctx context.Context, rec *Recording, observe func(Progress)) (marks int, err error) {
 	var before Progress
 	next := time.Now()
 	if observe == nil {
 		next = rec.Started.Add(rec.Duration + time.Hour) // never
 	}
-	for block := 0; block <= len(rec.marks)-1; {
-		due := rec.Started.Add(time.Duration(block) * rec.BlockLength)
+	for marks < len(rec.marks) {
+		due := rec.Started.Add(time.Duration(marks) * rec.BlockLength)
 		wait := min(time.Until(due), time.Until(next))
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return marks, ctx.Err()
 		case <-time.After(wait):
 		}
 		if !time.Now().Before(due) {
 			m, err := g.mark()
 			if err != nil {
-				return err
+				return marks, err
 			}
-			rec.marks[block] = m
-			block++
+			rec.marks[marks] = m
+			marks++
 		}
 		if now := time.Now(); !now.Before(next) {
 			next = now.Add(observeEvery)
@@ -172,7 +181,7 @@ func (g *Generator) attend(ctx context.Context, rec *Recording, observe func(Pro
 			before = p
 		}
 	}
-	return nil
+	return marks, nil
 }
 
 // mark reads the clocks.

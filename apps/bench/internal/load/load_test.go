@@ -379,8 +379,12 @@ func TestItEndsWithItsContext(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		began := time.Now()
-		if _, err := g.Run(ctx, 0, time.Minute, 10, nil); err == nil || time.Since(began) > 5*time.Second {
-			t.Errorf("rate %v: %v after %v", rate, err, time.Since(began))
+		rec, err := g.Run(ctx, 0, time.Minute, 10, nil)
+		if err != nil || rec.Cut == nil || len(rec.Kinds[0].Blocks) != 1 || time.Since(began) > 5*time.Second {
+			t.Errorf("rate %v: %+v, %v after %v", rate, rec, err, time.Since(began))
+		}
+		if _, err := g.Run(ctx, time.Second, time.Minute, 10, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("rate %v: %v, and nothing was measured", rate, err)
 		}
 		cancel()
 		g.Close()

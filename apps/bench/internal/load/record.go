@@ -3,6 +3,9 @@
 package load
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -33,6 +36,7 @@ type Recording struct {
 	Sent        int64                   // those of them that were sent before the end
 	Dropped     int64                   // those of them that never were
 	Exhausted   bool                    // whether all connections were busy in the end
+	Cut         error                   // why the run ended before its time; what was measured until then is here
 
 	open  bool       // whether requests are due
 	mu    sync.Mutex // of the lag and its counts
@@ -99,6 +103,28 @@ func (r *Recording) block(at time.Time) int {
 		return -1
 	}
 	return min(int(since/r.BlockLength), len(r.marks)-2)
+}
+
+// cut shortens a recording that ended early to the blocks that have begun, of which the last is shorter.
+func (r *Recording) cut(blocks int, end mark, why error) {
+	if end.server == 0 {
+		end.server = r.marks[blocks-1].server
+	}
+	planned := r.Duration
+	r.marks = append(r.marks[:blocks], end)
+	r.Duration = end.at.Sub(r.Started)
+	for _, k := range r.Kinds {
+		k.Blocks = k.Blocks[:blocks]
+	}
+	if errors.Is(why, context.Canceled) {
+		why = errors.New("it was interrupted")
+	}
+	r.Cut = fmt.Errorf("%w, after %v of %v", why, r.Duration.Round(10*time.Millisecond), planned)
+}
+
+// Length returns how long a block is: the last of a run that was cut short is shorter.
+func (r *Recording) Length(block int) time.Duration {
+	return min(r.BlockLength, r.Duration-time.Duration(block)*r.BlockLength)
 }
 
 // late is how long after the end a request that was due before it may be sent and count as sent in time.

@@ -15,14 +15,14 @@ import (
 
 // From when on the generator, and not the server, is what was measured.
 const (
-	maxClientCPU = 0.8
+	MaxClientCPU = 0.8
 	minDelivered = 0.99
 	minLag       = time.Millisecond // of the lag's P99; or
 	lagOfMedian  = 0.05             // of the median latency, where that is more
 )
 
-// validity judges whether the generator kept up.
-func validity(parts []Part, median time.Duration) result.Validity {
+// validity judges whether the generator kept up, and whether there are figures at all.
+func validity(parts []Part, median time.Duration, series []*result.Series) result.Validity {
 	v := result.Validity{Reasons: []string{}}
 	cpu, lag := 0.0, load.NewHistogram()
 	var due, sent int64
@@ -33,9 +33,19 @@ func validity(parts []Part, median time.Duration) result.Validity {
 		due, sent, v.Dropped, exhausted = due+p.Due, sent+p.Sent, v.Dropped+p.Dropped, exhausted || p.Exhausted
 	}
 	refuse := func(format string, args ...any) { v.Reasons = append(v.Reasons, fmt.Sprintf(format, args...)) }
+	for _, p := range parts {
+		if p.Cut != nil {
+			refuse("%v", p.Cut)
+		}
+	}
+	for _, s := range series {
+		if s.Latency == nil {
+			refuse("%s: none of its %d requests succeeded (%d failed: %v)", s.Name, s.Count, s.Errors.Total, s.Errors)
+		}
+	}
 	v.ClientCPURatio = &cpu
-	if cpu > maxClientCPU {
-		refuse("the generator used %.0f %% of its CPU time (more than %.0f %%): it may have been the limit; give it more cores, or ask for less", 100*cpu, 100*maxClientCPU)
+	if cpu > MaxClientCPU {
+		refuse("the generator used %.0f %% of its CPU time (more than %.0f %%): it may have been the limit; give it more cores, or ask for less", 100*cpu, 100*MaxClientCPU)
 	}
 	if due > 0 { // an open loop
 		p99, delivered := time.Duration(lag.ValueAtQuantile(99)), float64(sent)/float64(due)
@@ -46,7 +56,7 @@ func validity(parts []Part, median time.Duration) result.Validity {
 			cause = "all connections were busy: the server did not keep up; ask for less, or raise --connections"
 		}
 		if most := max(minLag, time.Duration(lagOfMedian*float64(median))); p99 > most {
-			refuse("requests were sent late (P99 %v, more than %v): %s", p99.Round(time.Microsecond), most, cause)
+			refuse("requests were sent late (P99 %s, more than %s): %s", amount(inMS, result.UnitMS), amount(ms(int64(most)), result.UnitMS), cause)
 		}
 		if delivered < minDelivered {
 			refuse("only %.1f %% of the requests that were due were sent in time (fewer than %.0f %%): %s", 100*delivered, 100*minDelivered, cause)

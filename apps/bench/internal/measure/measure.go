@@ -75,7 +75,7 @@ func Run(run result.Run, before process.Machine, endpoints []Endpoint, parts []P
 	for _, p := range parts {
 		m.Run.DurationSeconds += p.Duration.Seconds()
 	}
-	m.Validity = validity(parts, time.Duration(latencies.ValueAtQuantile(50)))
+	m.Validity = validity(parts, time.Duration(latencies.ValueAtQuantile(50)), m.Series)
 	return m, nil
 }
 
@@ -172,8 +172,8 @@ func (t *totals) divide(s *result.Series, parts []Part) {
 			good := b.Latency.TotalCount()
 			block := result.Block{
 				StartSeconds:    p.Started.Sub(parts[0].Started).Seconds() + float64(n)*p.BlockLength.Seconds(),
-				DurationSeconds: p.BlockLength.Seconds(), Count: b.Count, Errors: b.Failed,
-				Rate: float64(good) / p.BlockLength.Seconds(), Pair: p.Pair,
+				DurationSeconds: p.Length(n).Seconds(), Count: b.Count, Errors: b.Failed,
+				Rate: float64(good) / p.Length(n).Seconds(), Pair: p.Pair,
 			}
 			s.DurationSeconds += block.DurationSeconds
 			if good > 0 {

@@ -3,6 +3,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -51,6 +52,9 @@ func Clock(pid int) (time.Duration, error) {
 	const clockSchedule = 2
 	var t unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|clockSchedule), &t); err != nil {
+		if errors.Is(err, unix.EINVAL) { // no process has this clock
+			err = errors.New("it has ended")
+		}
 		return 0, fmt.Errorf("read CPU time of process %d: %w", pid, err)
 	}
 	return time.Duration(t.Nano()), nil

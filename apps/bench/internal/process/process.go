@@ -5,6 +5,7 @@ package process
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ func Start(ctx context.Context, env []string, address, program string, args ...s
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	go func() {
-		p.err = p.command.Wait()
+		p.err = cmp.Or(p.command.Wait(), errors.New("exit status 0"))
 		close(p.exited)
 	}()
 	deadline := time.After(startTimeout)
@@ -84,6 +85,16 @@ func (p *Process) Stop() {
 	}
 	_ = syscall.Kill(group, syscall.SIGKILL)
 	<-p.exited
+}
+
+// Ended says why the server has ended by itself; nil while it runs.
+func (p *Process) Ended() error {
+	select {
+	case <-p.exited:
+		return fmt.Errorf("the server ended: %w", errors.Join(p.err, p.said.err()))
+	default:
+		return nil
+	}
 }
 
 // CPU returns the user and system time that the kernel has charged so far to the process and its children.

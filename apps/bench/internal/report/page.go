@@ -6,7 +6,6 @@ import (
 	"html/template"
 	"io"
 	"math"
-	"strings"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
@@ -226,7 +225,7 @@ func quantiles(title string, series []*result.Series, names []string) chart.Char
 	rarity := func(q float64) float64 { return -math.Log10(1 - q/100) }
 	c := chart.Chart{Title: title, X: chart.Axis{Label: "quantile"}, Y: chart.Axis{Label: "ms, logarithmic", Log: true}}
 	for _, q := range []float64{50, 90, 99, 99.9, 99.99} {
-		c.X.Ticks = append(c.X.Ticks, chart.Tick{Value: rarity(q), Text: "P" + strings.TrimSuffix(fmt.Sprintf("%.2f", q), ".00")})
+		c.X.Ticks = append(c.X.Ticks, chart.Tick{Value: rarity(q), Text: fmt.Sprintf("P%v", q)})
 	}
 	for i, s := range series {
 		h := histogram(s)

@@ -180,6 +180,11 @@ func notes(d *result.Document) (all []string) {
 		all = append(all, "invalid: "+r)
 	}
 	for _, s := range d.Series {
+		if s.Errors.Total > 0 {
+			all = append(all, fmt.Sprintf("failed: %s: %v", s.Label(), s.Errors))
+		}
+	}
+	for _, s := range d.Series {
 		if s.Latency != nil && len(s.Latency.TooFew) > 0 {
 			return append(all, few+" too few requests for this figure: P95 needs 400, P99 2000")
 		}
@@ -200,7 +205,11 @@ func assessments(d *result.Document) (all [][2]string) {
 // machine says what it was measured on.
 func machine(d *result.Document) string {
 	h := d.Host
-	return fmt.Sprintf("%s, %d CPUs, %s, %s; load average before: %.2f; %s %s", h.CPU, h.CPUs, h.OS, h.Go, h.Load1Start, d.Tool.Name, d.Tool.Version)
+	text := fmt.Sprintf("%s, %d CPUs, %s, %s; %s %s", h.CPU, h.CPUs, h.OS, h.Go, d.Tool.Name, d.Tool.Version)
+	if d.Tool.Name == "bench" { // k6 does not say it
+		text += fmt.Sprintf("; load average before: %.2f", h.Load1Start)
+	}
+	return text
 }
 
 // Text writes a result for a terminal.
@@ -256,6 +265,9 @@ func valid(d *result.Document) string {
 	}
 	if v.DeliveredRatio != nil {
 		text += fmt.Sprintf(", and %s of them in time", percent(*v.DeliveredRatio))
+	}
+	if v.Dropped > 0 {
+		text += fmt.Sprintf("; %d were due and never sent", v.Dropped)
 	}
 	return text
 }

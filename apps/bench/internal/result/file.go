@@ -61,9 +61,12 @@ func (s *Schema) ReadFile(name string) (*Document, error) {
 
 // Read reads the text of a document. Its error says where the text is wrong.
 func (s *Schema) Read(text []byte) (*Document, error) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, errors.New("it is empty: the run that was to write it may not have ended")
+	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
-		return nil, fmt.Errorf("not JSON: %w", err)
+		return nil, fmt.Errorf("not JSON, or not all of it: %w", err)
 	}
 	if object, ok := value.(map[string]any); ok {
 		if v, ok := object["schema_version"].(json.Number); !ok || v.String() != fmt.Sprint(Version) {

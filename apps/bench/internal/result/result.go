@@ -4,10 +4,12 @@
 package result
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -146,6 +148,17 @@ func (s *Series) Label() string {
 type Errors struct {
 	Total  int64            `json:"total"`
 	ByType map[string]int64 `json:"by_type"`
+}
+
+// String says how requests failed, the most frequent way first.
+func (e Errors) String() string {
+	kinds := slices.SortedFunc(maps.Keys(e.ByType), func(a, b string) int {
+		return cmp.Or(cmp.Compare(e.ByType[b], e.ByType[a]), cmp.Compare(a, b))
+	})
+	for i, kind := range kinds {
+		kinds[i] = fmt.Sprintf("%d %s", e.ByType[kind], kind)
+	}
+	return cmp.Or(strings.Join(kinds, ", "), "none")
 }
 
 // Summary is the figures of a distribution, in milliseconds.
