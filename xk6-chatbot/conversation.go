@@ -105,13 +105,17 @@ func (c *Client) Conversation(options sobek.Value) (*Conversation, error) {
 		}
 	}
 	now := time.Now()
+	due, waited := now, false
+	if number := state.GetScenarioGlobalVUIter(); running.arrivals != nil && i.arrived != number+1 { // later ones of an iteration come by themselves
+		due, waited, i.arrived = running.due(number, now, running.busy()), true, number+1
+	}
 	i.count++
 	conversation := &Conversation{
 		ID:     fmt.Sprintf("k6-%s-%d-%d", i.root.run, state.VUIDGlobal, i.count),
 		client: c, running: running, state: state, tapped: tapped(state),
 		rng:     rand.New(rand.NewPCG(o.Seed, state.VUIDGlobal<<32|uint64(i.count))), //nolint:gosec // a load profile needs no secrets
 		prompts: prompts, think: think, fixed: o.Pacing == "fixed", began: now,
-		due: running.due(state.GetScenarioGlobalVUIter(), now), waited: running.arrivals != nil,
+		due: due, waited: waited,
 	}
 	conversation.turns = o.Turns[0] + conversation.rng.IntN(o.Turns[1]-o.Turns[0]+1)
 	return conversation, nil

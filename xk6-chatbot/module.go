@@ -53,6 +53,7 @@ type instance struct {
 	metrics *chatMetrics
 	count   int64 // conversations so far
 	current *running
+	arrived uint64 // of an open model, the iteration whose arrival has been held against the schedule; counted from 1
 }
 
 // Exports returns what a script imports.
