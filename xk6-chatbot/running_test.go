@@ -36,7 +36,7 @@ func away(from, until time.Duration) func(time.Duration) time.Duration {
 	}
 }
 
-// The lag of each start is that of the arrival which k6 started, whether others were left out before it or not.
+// The lag of each start is that of the arrival which k6 started, whether or not others were left out before it.
 func TestLagOfArrivals(t *testing.T) {
 	second := types.NullDurationFrom(time.Second)
 	constant := func(rate int64) lib.ExecutorConfig {
