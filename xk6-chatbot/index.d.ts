@@ -227,12 +227,9 @@ declare module 'k6/x/chatbot' {
 
   /**
    * Returns one of the shop's load profiles as a k6 scenario. Phases are named from a scenario's stages, of any scenario: `baseline`, `ramp`,
-   * `step_N`, `peak`, `recovery`; `steady` when the load never changes.
+   * `step_N`, `peak`, `recovery`; `steady` when the load never changes. Its type is that of `Scenario` in `k6/options`.
    */
-  export function scenario(
-    name: 'basic' | 'chat' | 'stress' | 'spike' | 'soak' | 'breakpoint',
-    options?: ScenarioOptions,
-  ): Record<string, unknown>;
+  export function scenario(name: 'basic' | 'chat' | 'stress' | 'spike' | 'soak' | 'breakpoint', options?: ScenarioOptions): any;
 
   /** The phase that the test is in. For VU code. */
   export function phase(): string;

@@ -17,8 +17,10 @@ export function load(name, phases, thresholds = {}) {
 
 // customer sends between the fewest and the most messages of messages.json, with pauses to type.
 export function customer(turns) {
-  const think = { dist: 'lognormal', median: 4000 * scale, p95: 12000 * scale, min: 1000 * scale, max: 30000 * scale };
-  return bot.conversation({ turns, think }).run();
+  return bot.conversation({
+    turns,
+    think: { dist: 'lognormal', median: 4000 * scale, p95: 12000 * scale, min: 1000 * scale, max: 30000 * scale },
+  }).run();
 }
 
 // report writes the run as text, JSON and HTML.
