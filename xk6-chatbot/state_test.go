@@ -112,8 +112,8 @@ func TestStateIsFlat(t *testing.T) {
 	})
 }
 
-// talker returns a virtual user in an iteration of a scenario, whose server answers at once: streams, JSON, and cached routes.
-func talker(t *testing.T) *modulestest.Runtime {
+// talker returns a virtual user in an iteration of a scenario.
+func talker(t *testing.T, transport http.RoundTripper) *modulestest.Runtime {
 	t.Helper()
 	rt := modulestest.NewRuntime(t)
 	exports := New().NewModuleInstance(rt.VU).Exports().Named
@@ -134,7 +134,7 @@ func talker(t *testing.T) *modulestest.Runtime {
 	t.Cleanup(func() { close(samples) })
 	iteration := uint64(0)
 	state := &lib.State{
-		Logger: rt.VU.InitEnvField.Logger, Transport: answering{}, Samples: samples, BuiltinMetrics: rt.BuiltinMetrics,
+		Logger: rt.VU.InitEnvField.Logger, Transport: transport, Samples: samples, BuiltinMetrics: rt.BuiltinMetrics,
 		Tags: lib.NewVUStateTags(rt.VU.InitEnvField.Registry.RootTagSet()), BufferPool: lib.NewBufferPool(), CookieJar: jar,
 		GetScenarioGlobalVUIter: func() uint64 { iteration++; return iteration },
 	}
@@ -143,7 +143,7 @@ func talker(t *testing.T) *modulestest.Runtime {
 	return rt
 }
 
-// answering is a transport that answers by itself.
+// answering is a transport that answers by itself, at once: streams, JSON, and cached routes.
 type answering struct{}
 
 // RoundTrip implements http.RoundTripper.
@@ -174,7 +174,7 @@ func TestConversationsLeaveNothing(t *testing.T) {
 	if os.Getenv("STATE") == "all" {
 		n = turns
 	}
-	rt := talker(t)
+	rt := talker(t, answering{})
 	if _, err := rt.RunOnEventLoop(`
 const bot = new Client({ baseURL: 'http://127.0.0.1:5000' }), whole = new Client({ baseURL: 'http://127.0.0.1:5000', stream: false });
 let failed = 0;
