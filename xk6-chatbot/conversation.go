@@ -106,7 +106,8 @@ func (c *Client) Conversation(options sobek.Value) (*Conversation, error) {
 	}
 	now := time.Now()
 	due, waited := now, false
-	if number := state.GetScenarioGlobalVUIter(); running.arrivals != nil && i.arrived != number+1 { // later ones of an iteration come by themselves
+	// Only the first conversation of an iteration is due when the iteration was.
+	if number := state.GetScenarioGlobalVUIter(); running.arrivals != nil && i.arrived != number+1 {
 		due, waited, i.arrived = running.due(number, now, running.busy()), true, number+1
 	}
 	i.count++
@@ -196,8 +197,8 @@ func (c *Conversation) Think() *sobek.Promise {
 	return promise
 }
 
-// pause waits until the next message is due and calls back on the event loop. A fixed schedule counts from when the last one was due, a
-// reactive user from now.
+// pause waits until the next message is due and calls back on the event loop. A fixed schedule counts from when the last one was
+// due, a reactive user from now.
 func (c *Conversation) pause(done func() error) {
 	now := time.Now()
 	from := now
@@ -232,8 +233,8 @@ func (c *Conversation) sleep(d time.Duration, done func() error) {
 // maxRetries is how often run sends a message again that was shed, after the time that the server asked for.
 const maxRetries = 3
 
-// Run holds the whole conversation: messages of the prompts, with pauses to type between them. It calls onReply with each reply and
-// ends when that returns false. The promise is true when all turns were answered.
+// Run holds the whole conversation: messages of the prompts, with pauses to type between them. It calls onReply with each reply
+// and ends when that returns false. The promise is true when all turns were answered.
 func (c *Conversation) Run(onReply sobek.Value) (*sobek.Promise, error) {
 	i := c.client.instance
 	rt := i.vu.Runtime()
@@ -324,7 +325,7 @@ func (c *Conversation) then(v sobek.Value, reject func(any), done func(sobek.Val
 	if !ok {
 		return done(v)
 	}
-	_, err := then(o, rt.ToValue(func(v sobek.Value) error { return done(v) }), rt.ToValue(func(reason sobek.Value) { reject(reason) }))
+	_, err := then(o, rt.ToValue(done), rt.ToValue(func(reason sobek.Value) { reject(reason) }))
 	return err
 }
 

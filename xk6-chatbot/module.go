@@ -37,7 +37,8 @@ func New() *Root {
 	}
 }
 
-// NewModuleInstance returns the module as one virtual user sees it. k6 makes one more for the options, setup, teardown and the summary.
+// NewModuleInstance returns the module as one virtual user sees it. k6 makes one more for the options, setup, teardown and the
+// summary.
 func (r *Root) NewModuleInstance(vu modules.VU) modules.Instance {
 	m, err := newMetrics(vu.InitEnv().Registry)
 	if err != nil {

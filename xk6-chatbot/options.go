@@ -42,7 +42,8 @@ func decodeExported(what string, exported, into any) error {
 	return nil
 }
 
-// known checks that a struct has a field for each key of an object, and of those in it. The decoder would take baseUrl for baseURL.
+// known checks that a struct has a field for each key of an object, and of those in it. The decoder would take baseUrl for
+// baseURL.
 func known(what string, object map[string]any, t reflect.Type) error {
 	options := map[string]reflect.Type{}
 	var names []string

@@ -53,7 +53,9 @@ func (i *instance) running(ctx context.Context) (*running, error) {
 		r.scenarios[state.Name] = s
 		declared := make([]record.Phase, 0, len(s.profile))
 		for _, p := range s.profile {
-			declared = append(declared, record.Phase{Scenario: s.name, Name: p.Name, Start: s.start.Add(p.Start), Duration: p.End - p.Start})
+			declared = append(declared, record.Phase{
+				Scenario: s.name, Name: p.Name, Start: s.start.Add(p.Start), Duration: p.End - p.Start,
+			})
 		}
 		if len(declared) > 1 {
 			r.recorder.Declare(declared...)
@@ -89,13 +91,13 @@ func newRunning(state *lib.ScenarioState, config lib.ExecutorConfig) *running {
 	return r
 }
 
-// due returns when the iteration of an open model that starts now should have started, by its number in the scenario. full says whether
-// that leaves no user free.
+// due returns when the iteration of an open model that starts now should have started, by its number in the scenario. full says
+// whether that leaves no user free.
 //
-// k6 leaves arrivals out for which it has no user, tells nobody which, and numbers those that it starts. While a user was free it left none
-// out, so a start is late because k6 is. When none was, it is taken for the latest arrival that is due. Since users may have been free
-// again by the time they were looked at: when no start of the last second was less late than the next arrival, what lies between was left
-// out as well.
+// k6 leaves arrivals out for which it has no user, tells nobody which, and numbers those that it starts. While a user was free it
+// left none out, so a start is late because k6 is. When none was, it is taken for the latest arrival that is due. Since users may
+// have been free again by the time they were looked at: when no start of the last second was less late than the next arrival,
+// what lies between was left out as well.
 func (r *running) due(number uint64, now time.Time, full bool) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 
 const ms = time.Millisecond
 
-// k6 in an open model, as far as it matters: arrivals are started in turn, each when it is due and k6 is there, by a user who is free;
-// when there is none they are left out. An iteration lasts for a while.
+// k6 in an open model, as far as it matters: arrivals are started in turn, each when it is due and k6 is there, by a user who is
+// free; when there is none they are left out. An iteration lasts for a while.
 type model struct {
 	config   lib.ExecutorConfig
 	due      func(n int) time.Duration // of arrival n, from 0
@@ -62,7 +62,9 @@ func TestLagOfArrivals(t *testing.T) {
 		"too few users":    {constant(50), fifty, 1000, 5, frozen, at},
 		"far too few":      {constant(50), fifty, 1000, 2, always(123 * ms), at},
 		"both":             {constant(50), fifty, 1000, 5, frozen, away(12*time.Second, 13*time.Second)},
-		"odd rate":         {constant(3000), func(n int) time.Duration { return time.Duration(n) * 333333 }, 60_000, 50, always(10 * ms), at},
+		"odd rate": {
+			constant(3000), func(n int) time.Duration { return time.Duration(n) * 333333 }, 60_000, 50, always(10 * ms), at,
+		},
 		"ramp": {
 			// From none to 40 a second in 20 s: n have come after sqrt(n) seconds.
 			&executor.RampingArrivalRateConfig{

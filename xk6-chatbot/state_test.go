@@ -1,7 +1,6 @@
 package chatbot
 
 import (
-	"bytes"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -35,8 +34,9 @@ func live() int64 {
 	return int64(m.HeapAlloc) //nolint:gosec // no heap is that large
 }
 
-// flat pushes into something, and checks that it keeps no more after all than after the first tenth. What the test process itself does in
-// the meantime is within the 32 KiB allowed: less than a bit of each of 450,000 turns, less than a pointer to each of 7,200 conversations.
+// flat pushes into something, and checks that it keeps no more after all than after the first tenth. What the test process itself
+// does in the meantime is within the 32 KiB allowed: less than a bit of each of 450,000 turns, less than a pointer to each of
+// 7,200 conversations.
 func flat(t *testing.T, n int, push func(i int)) {
 	t.Helper()
 	for i := range n / 10 {
@@ -55,8 +55,8 @@ func flat(t *testing.T, n int, push func(i int)) {
 
 const turns = 500_000
 
-// What the extension keeps of a run does not grow with it: four hours at 35 turns a second, after a spike that the server never recovers
-// from, in an open model that leaves arrivals out.
+// What the extension keeps of a run does not grow with it: four hours at 35 turns a second, after a spike that the server never
+// recovers from, in an open model that leaves arrivals out.
 func TestStateIsFlat(t *testing.T) {
 	const length = 4 * time.Hour
 	every := length / turns
@@ -81,7 +81,8 @@ func TestStateIsFlat(t *testing.T) {
 		runtime.KeepAlive(recorder)
 	})
 	t.Run("recovery", func(t *testing.T) {
-		tracker := recovery.New(recovery.Promise{Latency: time.Millisecond, Quantile: 0.95}, []recovery.Phase{{Start: time.Second, End: 2 * length}})
+		promise := recovery.Promise{Latency: time.Millisecond, Quantile: 0.95}
+		tracker := recovery.New(promise, []recovery.Phase{{Start: time.Second, End: 2 * length}})
 		flat(t, turns, func(i int) {
 			tracker.Baseline(rand.N(time.Minute))
 			tracker.Observe(time.Second+time.Duration(i)*every, time.Second, i%2 > 0)
@@ -90,8 +91,9 @@ func TestStateIsFlat(t *testing.T) {
 	})
 	t.Run("search", func(t *testing.T) {
 		// The only rate is so high that both steps of the search, which last 0.15 s by its own clock, are over 500,000 turns.
-		o := search.Options{Latency: time.Second, Quantile: 0.95, Start: 4e6, Max: 4e6, Control: 4e6, Step: 100 * time.Millisecond, Precision: 1.1}
-		s := search.New(o, func(search.Step) {})
+		s := search.New(search.Options{
+			Latency: time.Second, Quantile: 0.95, Start: 4e6, Max: 4e6, Control: 4e6, Step: 100 * time.Millisecond, Precision: 1.1,
+		}, func(search.Step) {})
 		flat(t, turns, func(i int) {
 			turn, ok := s.Next(t.Context())
 			if !ok {
@@ -148,7 +150,8 @@ type answering struct{}
 
 // RoundTrip implements http.RoundTripper.
 func (answering) RoundTrip(req *http.Request) (*http.Response, error) {
-	header, body := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": req.Header["X-Request-Id"]}, `{"response": "Oui."}`
+	header := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": req.Header["X-Request-Id"]}
+	body := `{"response": "Oui."}`
 	switch {
 	case strings.HasSuffix(req.URL.Path, "/stream"):
 		header.Set("Content-Type", "text/event-stream")
@@ -164,11 +167,13 @@ func (answering) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	return &http.Response{
-		StatusCode: http.StatusOK, Header: header, Body: io.NopCloser(bytes.NewReader([]byte(body))), Request: req, ContentLength: int64(len(body)),
+		StatusCode: http.StatusOK, Header: header, Request: req, ContentLength: int64(len(body)),
+		Body: io.NopCloser(strings.NewReader(body)),
 	}, nil
 }
 
-// Conversations leave nothing behind in the user who held them, nor cached answers. STATE=all takes 500,000 turns, a minute of work.
+// Conversations leave nothing behind in the user who held them, nor cached answers. STATE=all takes 500,000 turns, a minute of
+// work.
 func TestConversationsLeaveNothing(t *testing.T) {
 	n := 40_000
 	if os.Getenv("STATE") == "all" {
@@ -176,7 +181,8 @@ func TestConversationsLeaveNothing(t *testing.T) {
 	}
 	rt := talker(t, answering{})
 	if _, err := rt.RunOnEventLoop(`
-const bot = new Client({ baseURL: 'http://127.0.0.1:5000' }), whole = new Client({ baseURL: 'http://127.0.0.1:5000', stream: false });
+const baseURL = 'http://127.0.0.1:5000';
+const bot = new Client({ baseURL }), whole = new Client({ baseURL, stream: false });
 let failed = 0;
 `); err != nil {
 		t.Fatal(err)

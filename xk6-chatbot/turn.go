@@ -23,8 +23,8 @@ import (
 	"github.com/innatural/chatbot/xk6-chatbot/internal/wire"
 )
 
-// exchange is one request and its answer, as seen from between k6's HTTP client and its transport: k6's client does all it does for
-// k6/http (rate limit, redirects, cookies, debug output, http_req_* metrics), and the bytes are read as they pass.
+// exchange is one request and its answer, as seen from between k6's HTTP client and its transport: k6's client does all it does
+// for k6/http (rate limit, redirects, cookies, debug output, http_req_* metrics), and the bytes are read as they pass.
 type exchange struct {
 	expect wire.Expect
 	stream bool // a stream is asked for
@@ -128,7 +128,7 @@ func decoder(encoding string, r io.Reader) (io.ReadCloser, error) {
 	case "br":
 		return io.NopCloser(brotli.NewReader(r)), nil
 	case "zstd":
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1)) // in this goroutine
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true)) // in this goroutine
 		if err != nil {
 			return nil, err
 		}
@@ -192,7 +192,8 @@ func (e *exchange) judge(resp *httpext.Response, err error) result {
 	}
 	var timeout net.Error
 	switch {
-	case code == codeTimeout, code == codeDialTimeout, errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case code == codeTimeout, code == codeDialTimeout, errors.Is(err, context.DeadlineExceeded),
+		errors.As(err, &timeout) && timeout.Timeout():
 		return failed("timeout", detail)
 	case e.status == 0:
 		return failed("network", detail)

@@ -43,8 +43,8 @@ func (s *timed) conversations() [][]served {
 	return all
 }
 
-// In an open model, conversation n is due when the rate has summed up to it, and its turns at fixed distances from then. A server that stops
-// for two seconds has the later turns of each sent too late.
+// In an open model, conversation n is due when the rate has summed up to it, and its turns at fixed distances from then. A server
+// that stops for two seconds has the later turns of each sent too late.
 func TestLagInOpenModels(t *testing.T) {
 	const turns, every = 3, 400 * time.Millisecond
 	for name, c := range map[string]struct {
@@ -104,7 +104,8 @@ func TestLagInOpenModels(t *testing.T) {
 // Arrivals that k6 leaves out for want of a user are not late, and make none after them late.
 func TestLeftOutIsNotLate(t *testing.T) {
 	s := &timed{takes: freezing}
-	f := measure(t, s, fmt.Sprintf(openScript, `executor: 'constant-arrival-rate', rate: 50, duration: '6s', preAllocatedVUs: 5`, 1, 0))
+	const executor = `executor: 'constant-arrival-rate', rate: 50, duration: '6s', preAllocatedVUs: 5`
+	f := measure(t, s, fmt.Sprintf(openScript, executor, 1, 0))
 	if left := f.Metrics["dropped_iterations"].Values["count"]; left < 50 {
 		t.Fatalf("k6 left out %v arrivals: the test shows nothing", left)
 	}

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// timed is a chatbot that answers the n-th request after a time of its own choice, and remembers when each came and how long it really
-// took: a sleep may last longer than was asked for.
+// timed is a chatbot that answers the n-th request after a time of its own choice, and remembers when each came and how long it
+// really took: a sleep may last longer than was asked for.
 type timed struct {
 	mu     sync.Mutex
 	takes  func(n int, since time.Duration) time.Duration
@@ -94,8 +94,8 @@ const talk = { turns: [%d, %[2]d], think: { dist: 'fixed', median: %d }, pacing:
 export default () => bot.conversation(talk).run();
 `
 
-// near says whether a figure is within 2 % or 1 ms of what was computed by hand, on a machine that does nothing else; what the machine adds
-// otherwise, in milliseconds, is allowed on top. A figure is never smaller than what the server did.
+// near says whether a figure is within 2 % or 1 ms of what was computed by hand, on a machine that does nothing else; what the
+// machine adds otherwise, in milliseconds, is allowed on top. A figure is never smaller than what the server did.
 func near(t *testing.T, what string, got, want, noise float64) {
 	t.Helper()
 	t.Logf("%-40s %8.2f ms, by hand %8.2f ms", what, got, want)
@@ -150,8 +150,8 @@ func TestFiguresOfKnownLatency(t *testing.T) {
 	}
 }
 
-// A server that stops for two seconds in the middle answers one turn of each user late. Users who would have sent more in that time had no
-// chance to: that shows only in what is counted from when they were due.
+// A server that stops for two seconds in the middle answers one turn of each user late. Users who would have sent more in that
+// time had no chance to: that shows only in what is counted from when they were due.
 func TestFreezeShowsInCorrectedFigures(t *testing.T) {
 	const users, turns = 4, 100
 	const every, service, freeze = 50 * time.Millisecond, 2 * time.Millisecond, 2 * time.Second
@@ -197,7 +197,8 @@ func TestFreezeShowsInCorrectedFigures(t *testing.T) {
 	}
 }
 
-// A server that stays slow for a while after the spike has recovered when at least the promised share of a window's turns is fast again.
+// A server that stays slow for a while after the spike has recovered when at least the promised share of a window's turns is fast
+// again.
 func TestRecoveryTimeOfKnownServer(t *testing.T) {
 	const spikeEnd, slowFor, window = 3 * time.Second, 1500 * time.Millisecond, time.Second
 	s := &timed{takes: func(_ int, since time.Duration) time.Duration {

@@ -48,8 +48,8 @@ func goroutines(t *testing.T, address string) []string {
 	return found
 }
 
-// When the iterations are over, whether they ended or were cut off in the middle of a turn, a pause, a stream or a search, no goroutine of
-// the extension is left.
+// When the iterations are over, whether they ended or were cut off in the middle of a turn, a pause, a stream or a search, no
+// goroutine of the extension is left.
 func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Parallel()
 	over, done := make(chan struct{}), make(chan struct{})
@@ -70,7 +70,8 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	}))
 	t.Cleanup(mute.Close)
 	address := freeAddress(t)
-	start(t, regexp.MustCompile(`(it begins)`), k6, "run", "--quiet", "--no-usage-report", "--address", address, "--profiling-enabled",
+	start(t, regexp.MustCompile(`(it begins)`),
+		k6, "run", "--quiet", "--no-usage-report", "--address", address, "--profiling-enabled",
 		"-e", "BASE_URL="+shop(t), "-e", "MUTE="+mute.URL, script(t, `
 import http from 'k6/http';
 import { Client, Search, scenario } from 'k6/x/chatbot';
@@ -85,7 +86,8 @@ const searching = (exec) => ({ ...scenario('breakpoint', { maxVUs: 4, exec }), m
 export const options = {
   teardownTimeout: '1m',
   scenarios: {
-    talk: users('talk'), ask: users('ask'), wait: users('wait'), cut: users('cut'), search: searching('find'), endless: searching('seek'),
+    talk: users('talk'), ask: users('ask'), wait: users('wait'), cut: users('cut'),
+    search: searching('find'), endless: searching('seek'),
   },
 };
 const think = { dist: 'uniform', min: 1, max: 20 };

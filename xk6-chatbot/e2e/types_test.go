@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The typings hold: TypeScript finds no mistake in the scripts of this folder and of its README, and all in a script that is full of them. What
-// was written from the typings alone does what it says.
+// The typings hold: TypeScript finds no mistake in the scripts of this folder and of its README, and all in a script that is full
+// of them. What was written from the typings alone does what it says.
 func TestTypings(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"node", "npm"} {
@@ -48,8 +48,8 @@ func TestTypings(t *testing.T) {
 	}
 
 	out := t.TempDir()
-	load(t, "-e", "BASE_URL="+shop(t), "-e", "POLICY="+absolute(t, "../../policies/chatbot.toml"), "-e", "OUT="+out, "testdata/types/newcomer.ts").
-		wants(t, 0, `PASSED`)
+	policy := absolute(t, "../../policies/chatbot.toml")
+	load(t, "-e", "BASE_URL="+shop(t), "-e", "POLICY="+policy, "-e", "OUT="+out, "testdata/types/newcomer.ts").wants(t, 0, `PASSED`)
 	if fileSize(t, filepath.Join(out, "newcomer.html")) == 0 {
 		t.Error("the report is empty")
 	}

@@ -24,8 +24,8 @@ func command(t *testing.T, dir string, environment []string, name string, argume
 	return string(out)
 }
 
-// Built by xk6 as the README says, from a copy of this folder alone, k6 has the extension; xk6's tests and its lint pass. The copy is a
-// repository of its own with a release, which lint wants.
+// Built by xk6 as the README says, from a copy of this folder alone, k6 has the extension; xk6's tests and its lint pass. The
+// copy is a repository of its own with a release, which lint wants.
 func TestBuiltByXk6(t *testing.T) {
 	root := t.TempDir()
 	module := filepath.Join(root, "xk6-chatbot")
@@ -53,10 +53,11 @@ func TestBuiltByXk6(t *testing.T) {
 		}
 	}
 
-	command(t, module, nil, "go", "build", "-C", ".tools", "-o", filepath.Join(root, "bin/gosec"), "github.com/securego/gosec/v2/cmd/gosec")
-	for _, git := range []string{"init -q", "add .", "-c user.name=test -c user.email=test@example.com commit -q -m release", "tag v0.1.0"} {
-		command(t, module, nil, "git", strings.Fields(git)...)
-	}
+	command(t, module, nil, "go", "build", "-C", ".tools", "-o", "../../bin/gosec", "github.com/securego/gosec/v2/cmd/gosec")
+	command(t, module, nil, "git", "init", "-q")
+	command(t, module, nil, "git", "add", ".")
+	command(t, module, nil, "git", "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "-q", "-m", "release")
+	command(t, module, nil, "git", "tag", "v0.1.0")
 	report := command(t, module, []string{"PATH=" + filepath.Join(root, "bin") + ":" + os.Getenv("PATH")}, xk6, "lint", "--json",
 		"--preset", "strict",
 		// vulnerability asks vuln.go.dev, which a test can't count on. smoke gives k6 the flag --no-summary, which k6 v2 has no more

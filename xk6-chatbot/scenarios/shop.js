@@ -5,7 +5,7 @@ export const scale = Number(__ENV.SCALE || 1); // of every duration: 0.05 is the
 export const policy = loadPolicy(__ENV.POLICY || '../../policies/chatbot.toml');
 export const bot = new Client({ baseURL: __ENV.BASE_URL || 'http://127.0.0.1:5000', slo: policy.slo });
 
-// load returns the options of a scenario: its stages, what the policy promises of the phases named (or what they say instead), and
+// load returns the options of a scenario: its stages, what the policy promises of the phases named, or what they say instead, and
 // what is promised of the whole.
 export function load(name, phases, thresholds = {}) {
   return {

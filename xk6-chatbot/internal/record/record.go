@@ -1,5 +1,5 @@
-// Package record keeps what a run showed, within fixed bounds: histograms and counts by scenario and phase, and a timeline whose moments
-// grow longer as the run does.
+// Package record keeps what a run showed, within fixed bounds: histograms and counts by scenario and phase, and a timeline whose
+// moments grow longer as the run does.
 package record
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// What the histograms hold: times of 100 ns to a minute, as bench's do, and sizes of 1 byte to 1 GiB. What lies outside counts as the
-// nearest.
+// What the histograms hold: times of 100 ns to a minute, as bench's do, and sizes of 1 byte to 1 GiB. What lies outside counts as
+// the nearest.
 const (
 	minTime  = 100 * time.Nanosecond
 	maxTime  = time.Minute

@@ -63,7 +63,8 @@ func New(o Options, onStep func(Step)) *Search {
 	}
 }
 
-// Next waits for a turn and returns when it is due, or later when no user was free. It returns false when the search or ctx ended.
+// Next waits for a turn and returns when it is due, or later when no user was free. It returns false when the search or ctx
+// ended.
 func (s *Search) Next(ctx context.Context) (Turn, bool) {
 	for {
 		s.mu.Lock()
@@ -177,7 +178,8 @@ func (s *Search) gap() time.Duration {
 func (s *Search) finish(now time.Time) {
 	st := &s.step
 	n := float64(st.Turns)
-	st.Held = !st.Aborted && st.Turns > 0 && float64(st.Late) <= n-math.Ceil(s.o.Quantile*n-1e-9) && float64(st.Failed) <= s.o.Errors*n
+	fast := float64(st.Late) <= n-math.Ceil(s.o.Quantile*n-1e-9)
+	st.Held = !st.Aborted && st.Turns > 0 && fast && float64(st.Failed) <= s.o.Errors*n
 	st.Duration = now.Sub(st.Start)
 	s.steps = append(s.steps, *st)
 	s.onStep(*st)
