@@ -82,7 +82,7 @@ const quiet = new Client({ baseURL: __ENV.MUTE, stream: false });
 const search = new Search({ slo: { latency: '1s' }, start: 50, max: 50, step: '500ms' });
 const endless = new Search({ slo: { latency: '1s' }, start: 50, control: 50, max: 1e6, step: '1m' });
 const users = (exec) => ({ executor: 'constant-vus', vus: 4, duration: '3s', gracefulStop: '0s', exec });
-const searching = (exec) => ({ ...scenario('breakpoint', { maxVUs: 4, exec }), maxDuration: '3s' });
+const searching = (exec) => ({ ...scenario('breakpoint', { maxVUs: 4, exec }), maxDuration: '3s', gracefulStop: '0s' });
 export const options = {
   teardownTimeout: '1m',
   scenarios: {
