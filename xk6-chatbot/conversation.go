@@ -114,7 +114,7 @@ func (c *Client) Conversation(options sobek.Value) (*Conversation, error) {
 	conversation := &Conversation{
 		ID:     fmt.Sprintf("k6-%s-%d-%d", i.root.run, state.VUIDGlobal, i.count),
 		client: c, running: running, state: state, tapped: tapped(state),
-		rng:     rand.New(rand.NewPCG(o.Seed, state.VUIDGlobal<<32|uint64(i.count))), //nolint:gosec // a load profile needs no secrets
+		rng:     rand.New(rand.NewPCG(o.Seed, state.VUIDGlobal<<32|uint64(i.count))), // #nosec G404 G115 -- a load profile needs no secrets
 		prompts: prompts, think: think, fixed: o.Pacing == "fixed", began: now,
 		due: due, waited: waited,
 	}

@@ -27,11 +27,14 @@ type running struct {
 	tracker *recovery.Tracker
 
 	first    int64                      // number of the first arrival
+	ramps    bool                       // k6 begins to count when its users are ready
 	progress func() (float64, []string) // k6's progress bar
 
 	mu      sync.Mutex
-	dropped int64     // arrivals that k6 has left out
-	full    bool      // the latest start left no user free
+	dropped int64         // arrivals that k6 has left out
+	full    bool          // the latest start left no user free
+	ready   time.Duration // when users were
+	begun   bool
 	since   time.Time // the last time a look was taken
 	least   time.Duration
 }
@@ -83,6 +86,7 @@ func newRunning(state *lib.ScenarioState, config lib.ExecutorConfig) *running {
 		r.arrivals = nil
 	case *executor.RampingArrivalRateConfig:
 		stages(c.StartRate.Int64, c.Stages, c.TimeUnit.TimeDuration())
+		r.ramps = true
 	case *executor.ConstantArrivalRateConfig:
 		// The first comes at once, and between two are whole nanoseconds.
 		rate := 1 / (c.TimeUnit.TimeDuration() / time.Duration(c.Rate.Int64)).Seconds()
@@ -101,12 +105,15 @@ func newRunning(state *lib.ScenarioState, config lib.ExecutorConfig) *running {
 func (r *running) due(number uint64, now time.Time, full bool) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := int64(number) + r.first + r.dropped //nolint:gosec // a count of iterations
+	n := int64(number) + r.first + r.dropped // #nosec G115 -- a count of iterations
 	at, ok := r.arrivals.Due(n)
 	if !ok {
 		return now
 	}
-	elapsed := now.Sub(r.start)
+	elapsed := now.Sub(r.start) - r.ready
+	if r.ramps && (!r.begun || r.dropped == 0 && elapsed < at) { // nothing starts before it is due
+		r.ready, elapsed, r.begun = r.ready+elapsed-at, at, true
+	}
 	for r.dropped > 0 && at > elapsed+time.Millisecond { // fewer were left out than it seemed
 		n--
 		r.dropped--
@@ -134,7 +141,7 @@ func (r *running) due(number uint64, now time.Time, full bool) time.Time {
 	if at > elapsed { // k6 and we round differently
 		return now
 	}
-	return r.start.Add(at)
+	return r.start.Add(r.ready + at)
 }
 
 // busy says whether all users are in an iteration. Of all that k6 shows, only the progress bar has that: "07/10 VUs".

@@ -73,6 +73,13 @@ func TestLagOfArrivals(t *testing.T) {
 			},
 			func(n int) time.Duration { return time.Duration(math.Sqrt(float64(n+1)) * float64(time.Second)) }, 400, 5, frozen, at,
 		},
+		"ramp whose users are ready after 30 ms": {
+			&executor.RampingArrivalRateConfig{
+				StartRate: null.IntFrom(40), TimeUnit: second,
+				Stages: []executor.Stage{{Duration: types.NullDurationFrom(20 * time.Second), Target: null.IntFrom(40)}},
+			},
+			func(n int) time.Duration { return 30*ms + time.Duration(n+1)*25*ms }, 700, 5, frozen, away(8*time.Second, 9*time.Second),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()

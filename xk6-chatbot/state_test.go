@@ -31,7 +31,7 @@ func live() int64 {
 	runtime.GC() // empties what pools kept from the first
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc) //nolint:gosec // no heap is that large
+	return int64(m.HeapAlloc)
 }
 
 // flat pushes into something, and checks that it keeps no more after all than after the first tenth. What the test process itself
@@ -107,7 +107,7 @@ func TestStateIsFlat(t *testing.T) {
 		r := open(t, "40/s", length)
 		think, rng := pace.DefaultThink(), rand.New(rand.NewPCG(1, 2))
 		flat(t, turns, func(i int) {
-			r.due(uint64(i), r.start.Add(time.Duration(i)*every), i%2 > 0) //nolint:gosec // a count
+			r.due(uint64(i), r.start.Add(time.Duration(i)*every), i%2 > 0)
 			think.Draw(rng)
 		})
 		runtime.KeepAlive(r)
@@ -130,7 +130,7 @@ func talker(t *testing.T, transport http.RoundTripper) *modulestest.Runtime {
 	}
 	samples := make(chan metrics.SampleContainer, 1000)
 	go func() {
-		for range samples { //nolint:revive // k6 takes them
+		for range samples { // as k6 takes them
 		}
 	}()
 	t.Cleanup(func() { close(samples) })

@@ -89,7 +89,7 @@ func (b *tappedBody) Read(p []byte) (int, error) {
 		b.e.reader.Feed(p[:n], now)
 	}
 	if errors.Is(err, io.EOF) {
-		io.Copy(io.Discard, b.ReadCloser) //nolint:errcheck // all that counts is there; the connection wants its end too
+		_, _ = io.Copy(io.Discard, b.ReadCloser) // all that counts is there; the connection wants its end too
 	}
 	if err != nil {
 		b.e.end, b.e.whole = now, errors.Is(err, io.EOF)
@@ -100,7 +100,7 @@ func (b *tappedBody) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (b *tappedBody) Close() error {
 	if b.decoded != nil {
-		b.decoded.Close() //nolint:errcheck // of what was read, all is known
+		_ = b.decoded.Close() // of what was read, all is known
 	}
 	return b.ReadCloser.Close()
 }

@@ -136,12 +136,12 @@ func (s *Series) add(t *Turn) {
 	if t.FirstToken > 0 {
 		record(s.FirstToken, t.FirstToken)
 	}
-	s.Size.RecordValue(min(max(t.Bytes, 1), maxBytes)) //nolint:errcheck // within the range by min and max
+	_ = s.Size.RecordValue(min(max(t.Bytes, 1), maxBytes)) // within the range by min and max
 }
 
 // record adds a time to a histogram, which takes every value of its range.
 func record(h *hdrhistogram.Histogram, d time.Duration) {
-	h.RecordValue(int64(min(max(d, minTime), maxTime))) //nolint:errcheck // within the range by min and max
+	_ = h.RecordValue(int64(min(max(d, minTime), maxTime))) // within the range by min and max
 }
 
 // Merge adds what another series of the run shows.

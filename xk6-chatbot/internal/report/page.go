@@ -61,7 +61,7 @@ func (r *report) page() page {
 	p := page{
 		Title: r.Name, Good: good, Verdict: strings.ToUpper(verdict[:1]) + verdict[1:], Target: r.Target, Length: duration(r.length),
 		Started: r.run.Start.UTC().Format("2 January 2006, 15:04 UTC"), Failures: r.errorTable(),
-		Style: template.CSS(pageStyle), //nolint:gosec // our own file
+		Style: template.CSS(pageStyle), // #nosec G203 -- our own file
 	}
 	for _, b := range r.broken() {
 		p.Reasons = append(p.Reasons, b.sentence())

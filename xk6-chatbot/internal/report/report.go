@@ -34,7 +34,7 @@ func Files(run *record.Run, data map[string]any, o Options) (map[string]any, err
 	if o.Dir == "" {
 		return files, nil
 	}
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	text := func() (string, error) { return r.text(), nil }

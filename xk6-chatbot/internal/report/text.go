@@ -155,5 +155,5 @@ func table(b *strings.Builder, header []string, rows [][]string) {
 	for _, row := range rows {
 		fmt.Fprintf(w, "  %s\n", strings.TrimRight(strings.Join(row, "\t"), "\t"))
 	}
-	w.Flush() //nolint:errcheck // a strings.Builder takes everything
+	_ = w.Flush() // a strings.Builder takes everything
 }

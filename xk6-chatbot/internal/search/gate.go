@@ -58,7 +58,7 @@ type Search struct {
 // New returns a search whose first step begins with the first turn asked for. onStep is called with each finished step.
 func New(o Options, onStep func(Step)) *Search {
 	return &Search{
-		o: o, plan: newPlan(o), rng: rand.New(rand.NewPCG(o.Seed, 1)), //nolint:gosec // a load profile needs no secrets
+		o: o, plan: newPlan(o), rng: rand.New(rand.NewPCG(o.Seed, 1)), // #nosec G404 -- a load profile needs no secrets
 		onStep: onStep, changed: make(chan struct{}),
 	}
 }
