@@ -27,14 +27,13 @@ type running struct {
 	tracker *recovery.Tracker
 
 	first    int64                      // number of the first arrival
-	ramps    bool                       // k6 begins to count when its users are ready
+	ramps    bool                       // k6 counts from when its users are ready
 	progress func() (float64, []string) // k6's progress bar
 
 	mu      sync.Mutex
 	dropped int64         // arrivals that k6 has left out
 	full    bool          // the latest start left no user free
 	ready   time.Duration // when users were
-	begun   bool
 	since   time.Time // the last time a look was taken
 	least   time.Duration
 }
@@ -111,8 +110,8 @@ func (r *running) due(number uint64, now time.Time, full bool) time.Time {
 		return now
 	}
 	elapsed := now.Sub(r.start) - r.ready
-	if r.ramps && (!r.begun || r.dropped == 0 && elapsed < at) { // nothing starts before it is due
-		r.ready, elapsed, r.begun = r.ready+elapsed-at, at, true
+	if r.ramps && (r.since.IsZero() || r.dropped == 0 && elapsed < at) { // nothing starts before it is due
+		r.ready, elapsed = r.ready+elapsed-at, at
 	}
 	for r.dropped > 0 && at > elapsed+time.Millisecond { // fewer were left out than it seemed
 		n--
