@@ -34,7 +34,7 @@ type running struct {
 	dropped int64         // arrivals that k6 has left out
 	full    bool          // the latest start left no user free
 	ready   time.Duration // when users were
-	since   time.Time // the last time a look was taken
+	since   time.Time     // the last time a look was taken
 	least   time.Duration
 }
 
