@@ -142,11 +142,16 @@ func TestFiguresOfKnownLatency(t *testing.T) {
 			if len(byHand) != users*turns {
 				t.Fatalf("the server answered %d turns", len(byHand))
 			}
-			// What k6 has measured of the same requests has the machine's part in it too: the extension itself adds nothing.
-			got, own := f.Metrics["chat_duration"].Values, f.Metrics["http_req_duration"].Values
+			got := f.Metrics["chat_duration"].Values
 			for name, q := range map[string]float64{"med": 0.5, "p(95)": 0.95, "p(99)": 0.99} {
 				near(t, name, got[name], quantile(byHand, q), noise())
-				near(t, name+" over http_req_duration", got[name], own[name], 0)
+			}
+			// What k6 itself has measured of the same requests has the machine's part in it too: the extension adds nothing to that. P99
+			// is no part of this: the first request of each user has to connect as well, which k6 leaves out.
+			for name, own := range f.Metrics["http_req_duration"].Values {
+				if name == "med" || name == "p(95)" {
+					near(t, name+" over http_req_duration", got[name], own, 0)
+				}
 			}
 		})
 	}
