@@ -133,7 +133,9 @@ func (r *Root) stored(url string) *stored {
 }
 
 // check holds an answer against the rules that apply to it, and returns a sample for each.
-func (c *Client) check(a *Cached, s *stored, h http.Header, nonce string, ttl time.Duration, sent time.Time, tags metrics.TagsAndMeta) []metrics.Sample {
+func (c *Client) check(
+	a *Cached, s *stored, h http.Header, nonce string, ttl time.Duration, sent time.Time, tags metrics.TagsAndMeta,
+) []metrics.Sample {
 	m := c.instance.metrics
 	now := time.Now()
 	var samples []metrics.Sample
@@ -156,7 +158,8 @@ func (c *Client) check(a *Cached, s *stored, h http.Header, nonce string, ttl ti
 	hit := a.Cache == "hit"
 	stale := strings.EqualFold(h.Get("X-Cache"), "STALE")
 	rule(ruleAgree, agree(h, hit, a.Age))
-	rule(ruleLeak, h.Get("X-Request-Id") == nonce && !strings.Contains(a.Text, "k6-"+c.instance.root.run+"-") && !(hit && h.Get("Set-Cookie") != ""))
+	foreign := h.Get("X-Request-Id") != nonce || strings.Contains(a.Text, "k6-"+c.instance.root.run+"-")
+	rule(ruleLeak, !foreign && (!hit || h.Get("Set-Cookie") == ""))
 	if hit && !stale {
 		rule(ruleFresh, a.Age <= (ttl+slack).Seconds())
 	}

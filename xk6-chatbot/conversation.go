@@ -105,13 +105,18 @@ func (c *Client) Conversation(options sobek.Value) (*Conversation, error) {
 		}
 	}
 	now := time.Now()
+	due, waited := now, false
+	// Only the first conversation of an iteration is due when the iteration was.
+	if number := state.GetScenarioGlobalVUIter(); running.arrivals != nil && i.arrived != number+1 {
+		due, waited, i.arrived = running.due(number, now, running.busy()), true, number+1
+	}
 	i.count++
 	conversation := &Conversation{
 		ID:     fmt.Sprintf("k6-%s-%d-%d", i.root.run, state.VUIDGlobal, i.count),
 		client: c, running: running, state: state, tapped: tapped(state),
-		rng:     rand.New(rand.NewPCG(o.Seed, state.VUIDGlobal<<32|uint64(i.count))), //nolint:gosec // a load profile needs no secrets
+		rng:     rand.New(rand.NewPCG(o.Seed, state.VUIDGlobal<<32|uint64(i.count))), // #nosec G404 G115 -- a load profile needs no secrets
 		prompts: prompts, think: think, fixed: o.Pacing == "fixed", began: now,
-		due: running.due(state.GetScenarioGlobalVUIter(), now), waited: running.arrivals != nil,
+		due: due, waited: waited,
 	}
 	conversation.turns = o.Turns[0] + conversation.rng.IntN(o.Turns[1]-o.Turns[0]+1)
 	return conversation, nil
@@ -194,8 +199,8 @@ func (c *Conversation) Think() *sobek.Promise {
 	return promise
 }
 
-// pause waits until the next message is due and calls back on the event loop. A fixed schedule counts from when the last one was due, a
-// reactive user from now.
+// pause waits until the next message is due and calls back on the event loop. A fixed schedule counts from when the last one was
+// due, a reactive user from now.
 func (c *Conversation) pause(done func() error) {
 	now := time.Now()
 	from := now
@@ -230,8 +235,8 @@ func (c *Conversation) sleep(d time.Duration, done func() error) {
 // maxRetries is how often run sends a message again that was shed, after the time that the server asked for.
 const maxRetries = 3
 
-// Run holds the whole conversation: messages of the prompts, with pauses to type between them. It calls onReply with each reply and
-// ends when that returns false. The promise is true when all turns were answered.
+// Run holds the whole conversation: messages of the prompts, with pauses to type between them. It calls onReply with each reply
+// and ends when that returns false. The promise is true when all turns were answered.
 func (c *Conversation) Run(onReply sobek.Value) (*sobek.Promise, error) {
 	i := c.client.instance
 	rt := i.vu.Runtime()
@@ -322,7 +327,7 @@ func (c *Conversation) then(v sobek.Value, reject func(any), done func(sobek.Val
 	if !ok {
 		return done(v)
 	}
-	_, err := then(o, rt.ToValue(func(v sobek.Value) error { return done(v) }), rt.ToValue(func(reason sobek.Value) { reject(reason) }))
+	_, err := then(o, rt.ToValue(done), rt.ToValue(func(reason sobek.Value) { reject(reason) }))
 	return err
 }
 

@@ -16,8 +16,8 @@
  * export const handleSummary = (data) => summary(data, { dir: 'results' });
  * ```
  *
- * Requests go through k6's own HTTP client, so `hosts`, `blacklistIPs`, `rps`, TLS options, cookies, `throw`, `--http-debug` and the
- * `http_req_*` metrics hold for them as they do for `k6/http`.
+ * Requests go through k6's own HTTP client, so `hosts`, `blacklistIPs`, `rps`, TLS options, cookies, `throw`, `--http-debug` and
+ * the `http_req_*` metrics hold for them as they do for `k6/http`.
  *
  * Metrics of each turn, tagged with `scenario`, `phase`, `turn` (1 to 5, `5+`), `intent`, `cache` and `expected_response`:
  *
@@ -29,7 +29,7 @@
  * | `chat_first_token`, `chat_time_per_token` | trend, ms | of streams: to the first text, and between texts |
  * | `chat_response_size` | trend, bytes | of the body |
  * | `chat_turns`, `chat_input_tokens`, `chat_output_tokens` | counter | tokens as the server reports them |
- * | `errors` | rate | failed turns; tag `error_type`: network, timeout, http_4xx, http_5xx, stream, decode, contract; tag `rule` of a contract |
+ * | `errors` | rate | failed turns; `error_type`: network, timeout, http_4xx, http_5xx, stream, decode, contract (tag `rule`) |
  * | `chat_shed` | rate | turns refused with 429 or 503 and `Retry-After`: no errors |
  * | `chat_goodput` | rate | turns that met every term of the client's `slo` |
  * | `chat_cache_hits`, `chat_cache_contract` | rate | what the server tells of its cache; rules kept, tag `rule` |
@@ -88,8 +88,8 @@ declare module 'k6/x/chatbot' {
     /** Asks for `/api/health`; the promise is of whether the server is well. It counts as no turn. */
     health(): Promise<boolean>;
     /**
-     * Asks for a cached route and checks what the answer tells of its cache: a hit within the TTL with the same text, none after it, headers that
-     * agree, nothing of another user's request. Each rule that applies is a sample of `chat_cache_contract`.
+     * Asks for a cached route and checks what the answer tells of its cache: a hit within the TTL with the same text, none after
+     * it, headers that agree, nothing of another user's request. Each rule that applies is a sample of `chat_cache_contract`.
      */
     cached(path: string, options: CachedOptions): Promise<CachedReply>;
   }
@@ -113,8 +113,8 @@ declare module 'k6/x/chatbot' {
     /** Where messages come from; the shop's own, in three languages, when absent. */
     prompts?: PromptSet;
     /**
-     * `reactive` (the default): the customer reads the answer, then pauses. `fixed`: messages are due at the pauses' distances whatever the
-     * server does; what is late is sent at once, and its lag recorded.
+     * `reactive` (the default): the customer reads the answer, then pauses. `fixed`: messages are due at the pauses' distances
+     * whatever the server does; what is late is sent at once, and its lag recorded.
      */
     pacing?: 'reactive' | 'fixed';
     /** Of the pauses and the number of turns; runs with one seed draw the same. */
@@ -132,8 +132,9 @@ declare module 'k6/x/chatbot' {
     /** Waits as long as the customer takes for the next message. */
     think(): Promise<void>;
     /**
-     * Holds the whole conversation, with pauses, and calls `onReply` with each reply; the conversation ends early when that returns (or
-     * resolves to) `false`. What was shed is sent again after `Retry-After`, up to three times. The promise is of whether all was answered.
+     * Holds the whole conversation, with pauses, and calls `onReply` with each reply; the conversation ends early when that
+     * returns (or resolves to) `false`. What was shed is sent again after `Retry-After`, up to three times. The promise is of
+     * whether all was answered.
      */
     run(onReply?: (reply: Reply) => unknown): Promise<boolean>;
   }
@@ -201,7 +202,11 @@ declare module 'k6/x/chatbot' {
   /** Messages of a JSON file: an array of `{text, language, intent}`. Make it in the init context. */
   export class PromptSet {
     /** Without a path, the shop's own messages. */
-    constructor(path?: string, options?: { seed?: number; /** Share of messages that were drawn a short while ago. */ repeatRatio?: number });
+    constructor(path?: string, options?: {
+      seed?: number;
+      /** Share of messages that were drawn a short while ago. */
+      repeatRatio?: number;
+    });
     readonly size: number;
     /** Draws a message: each user goes through all of them in an order of their own. For VU code. */
     next(): Prompt;
@@ -226,13 +231,10 @@ declare module 'k6/x/chatbot' {
   }
 
   /**
-   * Returns one of the shop's load profiles as a k6 scenario. Phases are named from a scenario's stages, of any scenario: `baseline`, `ramp`,
-   * `step_N`, `peak`, `recovery`; `steady` when the load never changes.
+   * Returns one of the shop's load profiles as a k6 scenario, of the type `Scenario` in `k6/options`. Phases are named from a
+   * scenario's stages, of any scenario: `baseline`, `ramp`, `step_N`, `peak`, `recovery`; `steady` when the load never changes.
    */
-  export function scenario(
-    name: 'basic' | 'chat' | 'stress' | 'spike' | 'soak' | 'breakpoint',
-    options?: ScenarioOptions,
-  ): Record<string, unknown>;
+  export function scenario(name: 'basic' | 'chat' | 'stress' | 'spike' | 'soak' | 'breakpoint', options?: ScenarioOptions): any;
 
   /** The phase that the test is in. For VU code. */
   export function phase(): string;
@@ -243,8 +245,8 @@ declare module 'k6/x/chatbot' {
     /** Cached routes; times in milliseconds. */
     readonly cache: { method: string; path: string; ttl: number; stale: number }[];
     /**
-     * Returns k6 thresholds by phase: the quantile of `chat_duration_corrected`, the rate of `errors`, and at least one turn, since k6 lets a
-     * threshold pass that nothing ever touched. With the phase `recovery`, also `chat_recovery_time`.
+     * Returns k6 thresholds by phase: the quantile of `chat_duration_corrected`, the rate of `errors`, and at least one turn,
+     * since k6 lets a threshold pass that nothing ever touched. With the phase `recovery`, also `chat_recovery_time`.
      */
     thresholds(options: {
       /** Names, or promises that differ from the policy's. */
@@ -254,7 +256,10 @@ declare module 'k6/x/chatbot' {
     }): Record<string, string[]>;
   }
 
-  /** Reads a policy file, relative to the script. Make it in the init context. `route` is whose promise it is, `POST /api/chat` when absent. */
+  /**
+   * Reads a policy file, relative to the script. Make it in the init context. `route` is whose promise it is, `POST /api/chat`
+   * when absent.
+   */
   export function loadPolicy(path: string, options?: { route?: string }): Policy;
 
   export interface SearchOptions {
@@ -272,8 +277,8 @@ declare module 'k6/x/chatbot' {
   }
 
   /**
-   * Finds the highest rate of turns that keeps a promise: it doubles the rate until the promise breaks, bisects, and confirms, with a control
-   * step at a low rate after each. All users of the scenario `breakpoint` take part in one search.
+   * Finds the highest rate of turns that keeps a promise: it doubles the rate until the promise breaks, bisects, and confirms,
+   * with a control step at a low rate after each. All users of the scenario `breakpoint` take part in one search.
    *
    * @example
    * ```js
@@ -286,12 +291,20 @@ declare module 'k6/x/chatbot' {
     constructor(options: SearchOptions);
     /** Takes turns until the search has ended: begins a conversation for each, and sends its first message when it is due. */
     run(begin: () => Conversation): Promise<number>;
-    /** What was found so far. `upper` is the lowest rate that broke the promise, 0 when none did; `reason` is empty while it goes on. */
-    result(): { rate: number; upper: number; reason: '' | 'found' | 'max' | 'none' | 'not recovered' | 'unstable'; steps: number };
+    /** What was found so far. */
+    result(): {
+      rate: number;
+      /** The lowest rate that broke the promise; 0 when none did. */
+      upper: number;
+      /** Empty while it goes on. */
+      reason: '' | 'found' | 'max' | 'none' | 'not recovered' | 'unstable';
+      steps: number;
+    };
   }
 
   /**
-   * Writes what the run showed, by phase: for `handleSummary` to return. Text on the terminal, and in `dir` also JSON and one HTML file with plots.
+   * Writes what the run showed, by phase: for `handleSummary` to return. Text on the terminal, and in `dir` also JSON and one
+   * HTML file with plots.
    */
   export function summary(
     data: object,

@@ -38,7 +38,8 @@ func New() *Root {
 	}
 }
 
-// NewModuleInstance returns the module as one virtual user sees it. k6 makes one more for the options, setup, teardown and the summary.
+// NewModuleInstance returns the module as one virtual user sees it. k6 makes one more for the options, setup, teardown and the
+// summary.
 func (r *Root) NewModuleInstance(vu modules.VU) modules.Instance {
 	m, err := newMetrics(vu.InitEnv().Registry)
 	if err != nil {
@@ -54,6 +55,7 @@ type instance struct {
 	metrics *chatMetrics
 	count   int64 // conversations so far
 	current *running
+	arrived uint64 // of an open model, the iteration whose arrival has been held against the schedule; counted from 1
 }
 
 // Exports returns what a script imports.

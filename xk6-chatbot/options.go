@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
-	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/grafana/sobek"
@@ -20,38 +21,53 @@ func decode(what string, value sobek.Value, into any) error {
 }
 
 func decodeExported(what string, exported, into any) error {
-	if _, ok := exported.(map[string]any); !ok {
+	object, ok := exported.(map[string]any)
+	if !ok {
 		return fmt.Errorf("%s: options are an object, not %v", what, exported)
 	}
-	data, err := json.Marshal(exported)
+	if err := known(what, object, reflect.TypeOf(into).Elem()); err != nil {
+		return err
+	}
+	data, err := json.Marshal(object)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	decoder := json.NewDecoder(strings.NewReader(string(data)))
-	decoder.DisallowUnknownFields()
-	err = decoder.Decode(into)
-	var wrongType *json.UnmarshalTypeError
-	switch unknown := unknownField.FindStringSubmatch(fmt.Sprint(err)); {
-	case err == nil:
-		return nil
-	case unknown != nil:
-		return fmt.Errorf("%s: there is no option %q; there are %s", what, unknown[1], strings.Join(fields(reflect.TypeOf(into).Elem()), ", "))
-	case errors.As(err, &wrongType):
+	err = json.Unmarshal(data, into)
+	if wrongType, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("%s: option %s can't be a %s", what, wrongType.Field, wrongType.Value)
 	}
-	return fmt.Errorf("%s: %w", what, err)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }
 
-var unknownField = regexp.MustCompile(`unknown field "(.*)"`)
-
-func fields(t reflect.Type) []string {
+// known checks that a struct has a field for each key of an object, and of those in it. The decoder would take baseUrl for
+// baseURL.
+func known(what string, object map[string]any, t reflect.Type) error {
+	options := map[string]reflect.Type{}
 	var names []string
-	for i := range t.NumField() {
-		if tag, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); tag != "" && tag != "-" {
-			names = append(names, tag)
+	for field := range t.Fields() {
+		if name := field.Tag.Get("json"); name != "" {
+			options[name] = field.Type
+			names = append(names, name)
 		}
 	}
-	return names
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		option, ok := options[key]
+		if !ok && len(names) > 0 {
+			return fmt.Errorf("%s: there is no option %q; there are %s", what, key, strings.Join(names, ", "))
+		}
+		if ok && option.Kind() == reflect.Pointer {
+			option = option.Elem()
+		}
+		if inner, nested := object[key].(map[string]any); nested && ok && option.Kind() == reflect.Struct {
+			if err := known(what+": "+key, inner, option); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func absent(v sobek.Value) bool { return v == nil || sobek.IsUndefined(v) || sobek.IsNull(v) }

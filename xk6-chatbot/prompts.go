@@ -120,7 +120,7 @@ func (s *PromptSet) Next() (Prompt, error) {
 // draw goes through all messages in an order of its own for every user, and now and then comes back to a recent one.
 func (s *PromptSet) draw() Prompt {
 	if s.rng == nil {
-		s.rng = rand.New(rand.NewPCG(s.seed, s.instance.vu.State().VUIDGlobal)) //nolint:gosec // a load profile needs no secrets
+		s.rng = rand.New(rand.NewPCG(s.seed, s.instance.vu.State().VUIDGlobal)) // #nosec G404 -- a load profile needs no secrets
 	}
 	if len(s.last) > 0 && s.rng.Float64() < s.repeatRatio {
 		return s.all[s.last[s.rng.IntN(len(s.last))]]

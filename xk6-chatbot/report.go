@@ -171,5 +171,6 @@ func (c *Conversation) push(tags *metrics.TagsAndMeta, at time.Time, samples ...
 			TimeSeries: metrics.TimeSeries{Metric: s.metric, Tags: tags.Tags}, Time: at, Metadata: tags.Metadata, Value: s.value,
 		}
 	}
-	metrics.PushIfNotDone(c.client.instance.vu.Context(), c.state.Samples, metrics.ConnectedSamples{Samples: all, Tags: tags.Tags, Time: at})
+	metrics.PushIfNotDone(c.client.instance.vu.Context(), c.state.Samples,
+		metrics.ConnectedSamples{Samples: all, Tags: tags.Tags, Time: at})
 }

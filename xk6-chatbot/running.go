@@ -3,6 +3,7 @@ package chatbot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -25,9 +26,15 @@ type running struct {
 	once    sync.Once
 	tracker *recovery.Tracker
 
+	first    int64                      // number of the first arrival
+	ramps    bool                       // k6 counts from when its users are ready
+	progress func() (float64, []string) // k6's progress bar
+
 	mu      sync.Mutex
-	dropped int64     // arrivals that k6 has left out
-	since   time.Time // the last time a look was taken
+	dropped int64         // arrivals that k6 has left out
+	full    bool          // the latest start left no user free
+	ready   time.Duration // when users were
+	since   time.Time     // the last time a look was taken
 	least   time.Duration
 }
 
@@ -48,18 +55,20 @@ func (i *instance) running(ctx context.Context) (*running, error) {
 		r.scenarios[state.Name] = s
 		declared := make([]record.Phase, 0, len(s.profile))
 		for _, p := range s.profile {
-			declared = append(declared, record.Phase{Scenario: s.name, Name: p.Name, Start: s.start.Add(p.Start), Duration: p.End - p.Start})
+			declared = append(declared, record.Phase{
+				Scenario: s.name, Name: p.Name, Start: s.start.Add(p.Start), Duration: p.End - p.Start,
+			})
 		}
 		if len(declared) > 1 {
 			r.recorder.Declare(declared...)
 		}
 	}
-	i.current = r.scenarios[state.Name]
+	i.current, i.arrived = r.scenarios[state.Name], 0
 	return i.current, nil
 }
 
 func newRunning(state *lib.ScenarioState, config lib.ExecutorConfig) *running {
-	r := &running{name: state.Name, start: state.StartTime, profile: phase.Single()}
+	r := &running{name: state.Name, start: state.StartTime, profile: phase.Single(), progress: state.ProgressFn}
 	stages := func(start int64, stages []executor.Stage, unit time.Duration) {
 		profile := make([]phase.Stage, len(stages))
 		arrivals := make([]pace.Stage, len(stages))
@@ -76,48 +85,70 @@ func newRunning(state *lib.ScenarioState, config lib.ExecutorConfig) *running {
 		r.arrivals = nil
 	case *executor.RampingArrivalRateConfig:
 		stages(c.StartRate.Int64, c.Stages, c.TimeUnit.TimeDuration())
+		r.ramps = true
 	case *executor.ConstantArrivalRateConfig:
-		rate := float64(c.Rate.Int64) / c.TimeUnit.TimeDuration().Seconds()
-		r.arrivals = pace.NewArrivals(rate, []pace.Stage{{Duration: c.Duration.TimeDuration(), Rate: rate}})
+		// The first comes at once, and between two are whole nanoseconds.
+		rate := 1 / (c.TimeUnit.TimeDuration() / time.Duration(c.Rate.Int64)).Seconds()
+		r.arrivals, r.first = pace.NewArrivals(rate, []pace.Stage{{Duration: c.Duration.TimeDuration(), Rate: rate}}), -1
 	}
 	return r
 }
 
-// due returns when the iteration that starts now should have started, by its number in the scenario.
+// due returns when the iteration of an open model that starts now should have started, by its number in the scenario. full says
+// whether that leaves no user free.
 //
-// k6 leaves arrivals out for which it has no user, and tells nobody which. Without those the numbers would run behind the schedule
-// for ever, so when no start of the last second was less late than the next arrival, what lies between was left out.
-func (r *running) due(number uint64, now time.Time) time.Time {
-	if r.arrivals == nil {
-		return now
-	}
+// k6 leaves arrivals out for which it has no user, tells nobody which, and numbers those that it starts. While a user was free it
+// left none out, so a start is late because k6 is. When none was, it is taken for the latest arrival that is due. Since users may
+// have been free again by the time they were looked at: when no start of the last second was less late than the next arrival,
+// what lies between was left out as well.
+func (r *running) due(number uint64, now time.Time, full bool) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := int64(number) + r.dropped //nolint:gosec // a count of iterations
+	n := int64(number) + r.first + r.dropped // #nosec G115 -- a count of iterations
 	at, ok := r.arrivals.Due(n)
 	if !ok {
 		return now
 	}
-	lag := now.Sub(r.start) - at
-	if r.since.IsZero() || now.Sub(r.since) > time.Second {
-		for !r.since.IsZero() {
-			next, ok := r.arrivals.Due(n + 1)
-			if !ok || next-at > min(r.least, lag) {
-				break
-			}
+	elapsed := now.Sub(r.start) - r.ready
+	if r.ramps && (r.since.IsZero() || r.dropped == 0 && elapsed < at) { // nothing starts before it is due
+		r.ready, elapsed = r.ready+elapsed-at, at
+	}
+	for r.dropped > 0 && at > elapsed+time.Millisecond { // fewer were left out than it seemed
+		n--
+		r.dropped--
+		at, _ = r.arrivals.Due(n)
+	}
+	skip := func(late time.Duration) {
+		for next, ok := r.arrivals.Due(n + 1); ok && next-at <= late; next, ok = r.arrivals.Due(n + 1) {
 			n++
 			r.dropped++
-			r.least -= next - at
-			lag -= next - at
+			late -= next - at
 			at = next
 		}
-		r.since, r.least = now, lag
 	}
-	r.least = min(r.least, lag)
-	if lag < 0 { // k6 and we round differently
+	switch {
+	case r.since.IsZero():
+		r.since, r.least = now, elapsed-at
+	case r.full:
+		skip(elapsed - at)
+	case now.Sub(r.since) > time.Second:
+		skip(min(r.least, elapsed-at))
+		r.since, r.least = now, elapsed-at
+	}
+	r.full = full
+	r.least = min(r.least, elapsed-at)
+	if at > elapsed { // k6 and we round differently
 		return now
 	}
-	return r.start.Add(at)
+	return r.start.Add(r.ready + at)
+}
+
+// busy says whether all users are in an iteration. Of all that k6 shows, only the progress bar has that: "07/10 VUs".
+func (r *running) busy() bool {
+	_, shown := r.progress()
+	var running, all int
+	_, err := fmt.Sscanf(shown[0], "%d/%d VUs", &running, &all)
+	return err == nil && running >= all
 }
 
 // phase returns the phase of a moment.

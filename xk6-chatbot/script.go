@@ -121,8 +121,8 @@ func (p *Policy) Thresholds(options sobek.Value) (map[string]any, error) {
 			return nil, err
 		}
 		if p.slo == nil && (!promise.Latency.Valid || promise.Errors == nil) {
-			return nil, fmt.Errorf("thresholds: the policy promises nothing of this route (it has no slo), so phase %q needs latency and errors",
-				promise.Name)
+			return nil, fmt.Errorf(
+				"thresholds: the policy promises nothing of this route (it has no slo), so phase %q needs latency and errors", promise.Name)
 		}
 		if promise.Name == "" {
 			return nil, fmt.Errorf("thresholds: a phase has no name")

@@ -18,7 +18,8 @@ import (
 	"github.com/innatural/chatbot/xk6-chatbot/internal/search"
 )
 
-// Search is a search for the highest sustained rate, as one virtual user takes part in it. All users of a scenario take part in one.
+// Search is a search for the highest sustained rate, as one virtual user takes part in it. All users of a scenario take part in
+// one.
 type Search struct {
 	instance *instance
 	options  search.Options
@@ -43,7 +44,8 @@ func (i *instance) newSearch(call sobek.ConstructorCall) *sobek.Object {
 	}
 	s := &Search{instance: i}
 	s.options = search.Options{
-		Start: o.Start, Max: o.Max, Control: o.Control, Step: o.Step.TimeDuration(), Precision: o.Precision, Seed: o.Seed, Quantile: 0.95,
+		Start: o.Start, Max: o.Max, Control: o.Control, Step: o.Step.TimeDuration(), Precision: o.Precision, Seed: o.Seed,
+		Quantile: 0.95,
 	}
 	if o.SLO != nil {
 		s.options.Latency, s.options.Errors = o.SLO.Latency.TimeDuration(), o.SLO.Errors
@@ -81,8 +83,8 @@ func stepPhase(rate float64, control bool) string {
 	return "step_" + strconv.FormatFloat(rate, 'g', 3, 64)
 }
 
-// Run takes turns until the search has ended: for each it begins a conversation and sends its first message when it is due. The promise
-// is of the number of turns that this user took.
+// Run takes turns until the search has ended: for each it begins a conversation and sends its first message when it is due. The
+// promise is of the number of turns that this user took.
 func (s *Search) Run(begin sobek.Value) (*sobek.Promise, error) {
 	i := s.instance
 	make, ok := sobek.AssertFunction(begin)
@@ -147,8 +149,8 @@ func (s *Search) Run(begin sobek.Value) (*sobek.Promise, error) {
 	return promise, nil
 }
 
-// Result returns what the search of the script's scenario has found so far: the rate that held, the lowest that did not (0 when there was
-// none), and why it ended ("" while it goes on).
+// Result returns what the search of the script's scenario has found so far: the rate that held, the lowest that did not (0 when
+// there was none), and why it ended ("" while it goes on).
 func (s *Search) Result() (map[string]any, error) {
 	r := s.instance.root
 	r.mu.Lock()

@@ -2,8 +2,11 @@ package chatbot
 
 import (
 	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,14 +15,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
 	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/lib/netext/httpext"
 
 	"github.com/innatural/chatbot/xk6-chatbot/internal/wire"
 )
 
-// exchange is one request and its answer, as seen from between k6's HTTP client and its transport: k6's client does all it does for
-// k6/http (rate limit, redirects, cookies, debug output, http_req_* metrics), and the bytes are read as they pass.
+// exchange is one request and its answer, as seen from between k6's HTTP client and its transport: k6's client does all it does
+// for k6/http (rate limit, redirects, cookies, debug output, http_req_* metrics), and the bytes are read as they pass.
 type exchange struct {
 	expect wire.Expect
 	stream bool // a stream is asked for
@@ -58,27 +63,78 @@ func (t tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	e.status, e.header, e.bytes, e.whole = resp.StatusCode, resp.Header, 0, false
 	e.began = strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
 	e.reader.Reset(e.expect, e.began)
-	resp.Body = &tappedBody{resp.Body, e}
+	resp.Body = &tappedBody{ReadCloser: resp.Body, e: e}
 	return resp, nil
 }
 
+// tappedBody is the body of an answer: the bytes as they come, and what they say when they are compressed.
 type tappedBody struct {
 	io.ReadCloser
-	e *exchange
+	e       *exchange
+	decoded io.ReadCloser // nil before the first byte was asked for
 }
 
 // Read implements io.Reader.
 func (b *tappedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+	var err error
+	if b.decoded == nil {
+		if b.decoded, err = decoder(b.e.header.Get("Content-Encoding"), counted{b.ReadCloser, &b.e.bytes}); err != nil {
+			b.decoded = nil
+			return 0, fmt.Errorf("decompress: %w", err)
+		}
+	}
+	n, err := b.decoded.Read(p)
 	now := time.Now()
 	if n > 0 {
-		b.e.bytes += int64(n)
 		b.e.reader.Feed(p[:n], now)
+	}
+	if errors.Is(err, io.EOF) {
+		_, _ = io.Copy(io.Discard, b.ReadCloser) // all that counts is there; the connection wants its end too
 	}
 	if err != nil {
 		b.e.end, b.e.whole = now, errors.Is(err, io.EOF)
 	}
 	return n, err
+}
+
+// Close implements io.Closer.
+func (b *tappedBody) Close() error {
+	if b.decoded != nil {
+		_ = b.decoded.Close() // of what was read, all is known
+	}
+	return b.ReadCloser.Close()
+}
+
+// counted counts the bytes that are read.
+type counted struct {
+	io.Reader
+	n *int64
+}
+
+// Read implements io.Reader.
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	*c.n += int64(n)
+	return n, err
+}
+
+// decoder returns a reader of what a body says. An encoding that it does not know it leaves alone.
+func decoder(encoding string, r io.Reader) (io.ReadCloser, error) {
+	switch encoding {
+	case "gzip":
+		return gzip.NewReader(r)
+	case "deflate":
+		return zlib.NewReader(r)
+	case "br":
+		return io.NopCloser(brotli.NewReader(r)), nil
+	case "zstd":
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true)) // in this goroutine
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
+	}
+	return io.NopCloser(r), nil
 }
 
 // tapped returns a state whose transport shows exchanges what passes. It is good for one iteration.
@@ -136,7 +192,8 @@ func (e *exchange) judge(resp *httpext.Response, err error) result {
 	}
 	var timeout net.Error
 	switch {
-	case code == codeTimeout, code == codeDialTimeout, errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case code == codeTimeout, code == codeDialTimeout, errors.Is(err, context.DeadlineExceeded),
+		errors.As(err, &timeout) && timeout.Timeout():
 		return failed("timeout", detail)
 	case e.status == 0:
 		return failed("network", detail)

@@ -44,7 +44,8 @@ func usage(tb testing.TB, script string, arguments ...string) (seconds, kib floa
 	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	c := exec.Command(k6, append([]string{"run", "--quiet", "--no-usage-report", "--summary-mode=disabled", "--address", ""}, append(arguments, path)...)...)
+	fixed := []string{"run", "--quiet", "--no-usage-report", "--summary-mode=disabled", "--address", ""}
+	c := exec.Command(k6, slices.Concat(fixed, arguments, []string{path})...)
 	if out, err := c.CombinedOutput(); err != nil {
 		tb.Fatalf("k6: %v\n%s", err, out)
 	}

@@ -59,7 +59,8 @@ func crd(t *testing.T) *jsonschema.Schema {
 func strict(schema any) {
 	switch s := schema.(type) {
 	case map[string]any:
-		if _, ok := s["properties"].(map[string]any); ok && s["additionalProperties"] == nil && s["x-kubernetes-preserve-unknown-fields"] == nil {
+		_, names := s["properties"].(map[string]any)
+		if names && s["additionalProperties"] == nil && s["x-kubernetes-preserve-unknown-fields"] == nil {
 			s["additionalProperties"] = false
 		}
 		for _, v := range s {
@@ -96,9 +97,7 @@ func TestArchiveRunsElsewhere(t *testing.T) {
 	file := spec["script"].(map[string]any)["configMap"].(map[string]any)["file"].(string)
 	name := strings.TrimSuffix(file, ".tar")
 	archive := filepath.Join(t.TempDir(), file)
-	if out, err := exec.CommandContext(t.Context(), k6, "archive", "-e", "SCALE=0.02", "-O", archive, "../scenarios/"+name+".js").CombinedOutput(); err != nil {
-		t.Fatalf("archive: %v\n%s", err, out)
-	}
+	command(t, ".", nil, k6, "archive", "-e", "SCALE=0.02", "-O", archive, "../scenarios/"+name+".js")
 	if size := fileSize(t, archive); size > 1<<20 {
 		t.Errorf("the archive has %d bytes: a ConfigMap holds 1 MiB", size)
 	}

@@ -45,7 +45,8 @@ func run(m *testing.M) int {
 // shop starts the chatbot on a free port with its own policy, and returns its address.
 func shop(t *testing.T) string {
 	t.Helper()
-	return start(t, regexp.MustCompile(` at (http://\S+)`), chatbot, "serve", "--listen", "127.0.0.1:0", "--policy", "../../policies/chatbot.toml")
+	return start(t, regexp.MustCompile(` at (http://\S+)`),
+		chatbot, "serve", "--listen", "127.0.0.1:0", "--policy", "../../policies/chatbot.toml")
 }
 
 // start runs a server until the end of the test, and returns what the pattern finds in what it says first.
@@ -107,7 +108,8 @@ func load(t *testing.T, arguments ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, k6, append([]string{"run", "--quiet", "--no-usage-report", "--no-color", "--address", ""}, arguments...)...)
+	fixed := []string{"run", "--quiet", "--no-usage-report", "--no-color", "--address", ""}
+	c := exec.CommandContext(ctx, k6, append(fixed, arguments...)...)
 	var output bytes.Buffer
 	c.Stdout, c.Stderr = &output, &output
 	err := c.Run()

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// timed is a chatbot that answers the n-th request after a time of its own choice, and remembers when each came and how long it really
-// took: a sleep may last longer than was asked for.
+// timed is a chatbot that answers the n-th request after a time of its own choice, and remembers when each came and how long it
+// really took: a sleep may last longer than was asked for.
 type timed struct {
 	mu     sync.Mutex
 	takes  func(n int, since time.Duration) time.Duration
@@ -94,8 +94,8 @@ const talk = { turns: [%d, %[2]d], think: { dist: 'fixed', median: %d }, pacing:
 export default () => bot.conversation(talk).run();
 `
 
-// near says whether a figure is within 2 % or 1 ms of what was computed by hand, on a machine that does nothing else; what the machine adds
-// otherwise, in milliseconds, is allowed on top. A figure is never smaller than what the server did.
+// near says whether a figure is within 2 % or 1 ms of what was computed by hand, on a machine that does nothing else; what the
+// machine adds otherwise, in milliseconds, is allowed on top. A figure is never smaller than what the server did.
 func near(t *testing.T, what string, got, want, noise float64) {
 	t.Helper()
 	t.Logf("%-40s %8.2f ms, by hand %8.2f ms", what, got, want)
@@ -143,15 +143,22 @@ func TestFiguresOfKnownLatency(t *testing.T) {
 				t.Fatalf("the server answered %d turns", len(byHand))
 			}
 			got := f.Metrics["chat_duration"].Values
-			near(t, "P50", got["med"], quantile(byHand, 0.50), noise())
-			near(t, "P95", got["p(95)"], quantile(byHand, 0.95), noise())
-			near(t, "P99", got["p(99)"], quantile(byHand, 0.99), noise())
+			for name, q := range map[string]float64{"med": 0.5, "p(95)": 0.95, "p(99)": 0.99} {
+				near(t, name, got[name], quantile(byHand, q), noise())
+			}
+			// What k6 itself has measured of the same requests has the machine's part in it too: the extension adds nothing to that. P99
+			// is no part of this: the first request of each user has to connect as well, which k6 leaves out.
+			for name, own := range f.Metrics["http_req_duration"].Values {
+				if name == "med" || name == "p(95)" {
+					near(t, name+" over http_req_duration", got[name], own, 0)
+				}
+			}
 		})
 	}
 }
 
-// A server that stops for two seconds in the middle answers one turn of each user late. Users who would have sent more in that time had no
-// chance to: that shows only in what is counted from when they were due.
+// A server that stops for two seconds in the middle answers one turn of each user late. Users who would have sent more in that
+// time had no chance to: that shows only in what is counted from when they were due.
 func TestFreezeShowsInCorrectedFigures(t *testing.T) {
 	const users, turns = 4, 100
 	const every, service, freeze = 50 * time.Millisecond, 2 * time.Millisecond, 2 * time.Second
@@ -197,7 +204,8 @@ func TestFreezeShowsInCorrectedFigures(t *testing.T) {
 	}
 }
 
-// A server that stays slow for a while after the spike has recovered when at least the promised share of a window's turns is fast again.
+// A server that stays slow for a while after the spike has recovered when at least the promised share of a window's turns is fast
+// again.
 func TestRecoveryTimeOfKnownServer(t *testing.T) {
 	const spikeEnd, slowFor, window = 3 * time.Second, 1500 * time.Millisecond, time.Second
 	s := &timed{takes: func(_ int, since time.Duration) time.Duration {

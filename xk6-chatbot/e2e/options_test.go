@@ -121,7 +121,8 @@ func TestUserAgentAndTags(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	t.Cleanup(server.Close)
-	load(t, "-e", "BASE_URL="+server.URL, with(t, `{ userAgent: 'mine', thresholds: { 'http_reqs{phase:steady}': ['count==1'] } }`)).wants(t, 0)
+	options := `{ userAgent: 'mine', thresholds: { 'http_reqs{phase:steady}': ['count==1'] } }`
+	load(t, "-e", "BASE_URL="+server.URL, with(t, options)).wants(t, 0)
 	if got := <-agents; got != "mine" {
 		t.Errorf("the user agent is %q", got)
 	}
@@ -197,7 +198,9 @@ func TestSearchFindsCapacity(t *testing.T) {
 	load(t, "-e", "BASE_URL="+server.URL, script(t, `
 import { Client, Search, scenario } from 'k6/x/chatbot';
 const bot = new Client({ baseURL: __ENV.BASE_URL, stream: false });
-const search = new Search({ slo: { latency: 400, quantile: 0.95, errors: 0.01 }, start: 30, max: 1000, step: '1.5s', precision: 1.3 });
+const search = new Search({
+  slo: { latency: 400, quantile: 0.95, errors: 0.01 }, start: 30, max: 1000, step: '1.5s', precision: 1.3,
+});
 export const options = {
   scenarios: { breakpoint: scenario('breakpoint', { maxVUs: 100, scale: 0.01 }) },
   thresholds: { chat_max_rate: ['value>=40', 'value<=130'] },

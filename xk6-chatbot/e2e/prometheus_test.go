@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,14 +18,7 @@ func prometheus(t *testing.T) string {
 	if err := os.WriteFile(config, []byte("global: {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") // a free port
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := freeAddress(t)
 	start(t, regexp.MustCompile(`(Server is ready)`), "prometheus", "--config.file="+config, "--storage.tsdb.path="+dir,
 		"--web.listen-address="+address, "--web.enable-remote-write-receiver")
 	return "http://" + address

@@ -29,7 +29,8 @@ func TestHealthyServerKeepsItsPromises(t *testing.T) {
 // The search finds the rate that a server can bear: one message at a time, 25 ms each, is at most 40 a second.
 func TestBreakpointFindsTheRate(t *testing.T) {
 	t.Parallel()
-	r := scenario(t, "breakpoint", faulty(t, 0, oneAtATime(25*time.Millisecond)), "0.025", "-e", "MAX=400", "-e", "POLICY="+strictPolicy(t))
+	address := faulty(t, 0, oneAtATime(25*time.Millisecond))
+	r := scenario(t, "breakpoint", address, "0.025", "-e", "MAX=400", "-e", "POLICY="+strictPolicy(t))
 	r.wants(t, 0, `search: the promise holds up to \d+`, `(?m)^  \d+/s +tried .* broke$`)
 	text := regexp.MustCompile(`holds up to (\d+)`).FindStringSubmatch(r.output)
 	if rate, err := strconv.Atoi(text[1]); err != nil || rate < 8 || rate > 40 {
@@ -48,7 +49,8 @@ func TestFaultyServerBreaksThem(t *testing.T) {
 		reasons               []string
 	}{
 		{"slow", "basic", "0.02", 0, slow(600 * time.Millisecond), []string{
-			`✗ whole run +P95 of turn time +6\d\d ms +below 500 ms`, `✗ baseline +P95 of turn time from when it was due +\d\d\d ms +at most 200 ms`,
+			`✗ whole run +P95 of turn time +6\d\d ms +below 500 ms`,
+			`✗ baseline +P95 of turn time from when it was due +\d\d\d ms +at most 200 ms`,
 		}},
 		{"erring", "basic", "0.02", 0, erring(10), []string{
 			`✗ whole run +failed turns +\S+ % +below 1 % +\d+ of \d+ turns failed: \d+ http_5xx`, `✗ baseline +failed turns`,

@@ -1,4 +1,4 @@
-// The contract of cached routes, held under load by twenty users: hits within the TTL, the same text, nothing of another user in it.
+// The contract of cached routes, held under load by twenty users: hits within the TTL, the same text, nothing of another user's.
 //   bin/k6 run -e BASE_URL=http://127.0.0.1:5000 xk6-chatbot/examples/cache.js
 import { Client, loadPolicy } from 'k6/x/chatbot';
 

@@ -5,7 +5,7 @@ export const scale = Number(__ENV.SCALE || 1); // of every duration: 0.05 is the
 export const policy = loadPolicy(__ENV.POLICY || '../../policies/chatbot.toml');
 export const bot = new Client({ baseURL: __ENV.BASE_URL || 'http://127.0.0.1:5000', slo: policy.slo });
 
-// load returns the options of a scenario: its stages, what the policy promises of the phases named (or what they say instead), and
+// load returns the options of a scenario: its stages, what the policy promises of the phases named, or what they say instead, and
 // what is promised of the whole.
 export function load(name, phases, thresholds = {}) {
   return {
@@ -17,8 +17,10 @@ export function load(name, phases, thresholds = {}) {
 
 // customer sends between the fewest and the most messages of messages.json, with pauses to type.
 export function customer(turns) {
-  const think = { dist: 'lognormal', median: 4000 * scale, p95: 12000 * scale, min: 1000 * scale, max: 30000 * scale };
-  return bot.conversation({ turns, think }).run();
+  return bot.conversation({
+    turns,
+    think: { dist: 'lognormal', median: 4000 * scale, p95: 12000 * scale, min: 1000 * scale, max: 30000 * scale },
+  }).run();
 }
 
 // report writes the run as text, JSON and HTML.

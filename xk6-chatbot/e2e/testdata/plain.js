@@ -14,7 +14,8 @@ export default function () {
   const health = http.get(`${url}/api/health`);
   check(health, { 'health: 200': (r) => r.status === 200, 'health: status': (r) => r.json('status') === 'healthy' });
 
-  const chat = http.post(`${url}/api/chat`, JSON.stringify({ message: 'Quel shampooing pour cheveux secs ?', sessionId: `user-${__VU}` }), json);
+  const message = { message: 'Quel shampooing pour cheveux secs ?', sessionId: `user-${__VU}` };
+  const chat = http.post(`${url}/api/chat`, JSON.stringify(message), json);
   check(chat, {
     'chat: 200': (r) => r.status === 200,
     'chat: no 429': (r) => r.status !== 429,

@@ -41,8 +41,8 @@ func NewArrivals(start float64, stages []Stage) Arrivals {
 	return a
 }
 
-// Due returns when arrival n, from 0, is due after the start; false when the schedule ends before it. As k6 counts, the first is due
-// when the rate has summed up to one.
+// Due returns when arrival n, from 0, is due after the start; false when the schedule ends before it. As k6 counts, the first is
+// due when the rate has summed up to one.
 func (a Arrivals) Due(n int64) (time.Duration, bool) {
 	count := float64(n + 1)
 	i := sort.Search(len(a), func(i int) bool { return a[i].sum >= count-1e-9 })

@@ -38,10 +38,10 @@ func Single() Profile { return Profile{{Name: Steady, End: 1<<63 - 1}} }
 
 // Of names the stages of a scenario that starts at a level.
 //
-// A level is a stage that holds the load, or one that ends the way up or down without its target being held: a staircase of rising
-// stages is a series of levels. The first level is the baseline (steady, when there is no other), a level above both neighbours is
-// a peak, one above the level before it alone is a step, and what lies below the level before it is recovery. What leads to a level
-// that is held is a ramp.
+// A level is a stage that holds the load, or one that ends the way up or down without its target being held: a staircase of
+// rising stages is a series of levels. The first level is the baseline (steady, when there is no other), a level above both
+// neighbours is a peak, one above the level before it alone is a step, and what lies below the level before it is recovery. What
+// leads to a level that is held is a ramp.
 func Of(start int64, stages []Stage) Profile {
 	profile := make(Profile, len(stages))
 	var levels []int // indices of the stages that are levels

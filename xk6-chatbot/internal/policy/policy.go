@@ -1,5 +1,5 @@
-// Package policy reads, from the file that the server serves by, what the load kit has to know: what is promised of a route, and how
-// long its answers are cached. All else in the file is for the server to check.
+// Package policy reads, from the file that the server serves by, what the load kit has to know: what is promised of a route, and
+// how long its answers are cached. All else in the file is for the server to check.
 package policy
 
 import (

@@ -1,5 +1,5 @@
-// Package record keeps what a run showed, within fixed bounds: histograms and counts by scenario and phase, and a timeline whose moments
-// grow longer as the run does.
+// Package record keeps what a run showed, within fixed bounds: histograms and counts by scenario and phase, and a timeline whose
+// moments grow longer as the run does.
 package record
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// What the histograms hold: times of 100 ns to a minute, as bench's do, and sizes of 1 byte to 1 GiB. What lies outside counts as the
-// nearest.
+// What the histograms hold: times of 100 ns to a minute, as bench's do, and sizes of 1 byte to 1 GiB. What lies outside counts as
+// the nearest.
 const (
 	minTime  = 100 * time.Nanosecond
 	maxTime  = time.Minute
@@ -136,12 +136,12 @@ func (s *Series) add(t *Turn) {
 	if t.FirstToken > 0 {
 		record(s.FirstToken, t.FirstToken)
 	}
-	s.Size.RecordValue(min(max(t.Bytes, 1), maxBytes)) //nolint:errcheck // within the range by min and max
+	_ = s.Size.RecordValue(min(max(t.Bytes, 1), maxBytes)) // within the range by min and max
 }
 
 // record adds a time to a histogram, which takes every value of its range.
 func record(h *hdrhistogram.Histogram, d time.Duration) {
-	h.RecordValue(int64(min(max(d, minTime), maxTime))) //nolint:errcheck // within the range by min and max
+	_ = h.RecordValue(int64(min(max(d, minTime), maxTime))) // within the range by min and max
 }
 
 // Merge adds what another series of the run shows.

@@ -2,6 +2,8 @@ package recovery
 
 import (
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -83,5 +85,27 @@ func TestBounds(t *testing.T) {
 	}
 	if n := len(tracker.spikes[0].turns); n > 2*maxTurns+1 {
 		t.Errorf("%d turns are kept", n)
+	}
+}
+
+// All users of a scenario tell one tracker of their turns.
+func TestFromManyGoroutines(t *testing.T) {
+	tracker := New(promise, []Phase{{10 * time.Second, 40 * time.Second}})
+	var users sync.WaitGroup
+	var shown atomic.Int32
+	for range 8 {
+		users.Go(func() {
+			for n := range 3000 {
+				tracker.Baseline(ms)
+				if r, _ := tracker.Observe(time.Duration(n+1)*10*ms, ms, true); r.Now {
+					shown.Add(1)
+				}
+				tracker.Open()
+			}
+		})
+	}
+	users.Wait()
+	if open := tracker.Open(); shown.Load() != 1 || len(open) != 0 {
+		t.Errorf("%d turns showed that it has recovered, and open is %+v", shown.Load(), open)
 	}
 }

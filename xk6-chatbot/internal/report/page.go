@@ -61,7 +61,7 @@ func (r *report) page() page {
 	p := page{
 		Title: r.Name, Good: good, Verdict: strings.ToUpper(verdict[:1]) + verdict[1:], Target: r.Target, Length: duration(r.length),
 		Started: r.run.Start.UTC().Format("2 January 2006, 15:04 UTC"), Failures: r.errorTable(),
-		Style: template.CSS(pageStyle), //nolint:gosec // our own file
+		Style: template.CSS(pageStyle), // #nosec G203 -- our own file
 	}
 	for _, b := range r.broken() {
 		p.Reasons = append(p.Reasons, b.sentence())
@@ -78,7 +78,8 @@ func (r *report) page() page {
 		v := &r.promises[i]
 		s := v.state()
 		p.Promises = append(p.Promises, promiseRow{
-			[]string{"kept", "broken", "unmeasured"}[s], []string{"✓", "✗", "?"}[s], v.where(), v.what(), v.measured(), v.limit(), v.Why, v.Source,
+			[]string{"kept", "broken", "unmeasured"}[s], []string{"✓", "✗", "?"}[s],
+			v.where(), v.what(), v.measured(), v.limit(), v.Why, v.Source,
 		})
 	}
 	p.Setting = [][2]string{
@@ -294,7 +295,8 @@ func (r *report) ratePlot(p plot, x axis, all []stretch) plot {
 				p.Bars = append(p.Bars, bar{from + width*0.08, side - sum, width * 0.84, h, part.class})
 			}
 		}
-		p.Columns = append(p.Columns, column{from, width, fmt.Sprintf("%s · %s\n%d answered · %d shed · %d failed", clock(s.at), s.Phase, s.OK, s.Shed, s.Failed)})
+		said := fmt.Sprintf("%s · %s\n%d answered · %d shed · %d failed", clock(s.at), s.Phase, s.OK, s.Shed, s.Failed)
+		p.Columns = append(p.Columns, column{from, width, said})
 	}
 	p.Legend = []legend{{"answered", "answered"}, {"shed", "shed"}, {"failed", "failed"}}
 	return p
@@ -309,7 +311,8 @@ func cachePlot(p plot, x axis, all []stretch) plot {
 		s := &all[i]
 		if n := s.Hits + s.Misses; n > 0 {
 			points = append(points, [2]float64{x.at(s.at + s.seconds/2), y.down(ratio(s.Hits, n))})
-			p.Columns = append(p.Columns, column{x.at(s.at), x.at(s.at+s.seconds) - x.at(s.at), fmt.Sprintf("%s · %s\n%s of %d", clock(s.at), s.Phase, share(s.Hits, n), n)})
+			said := fmt.Sprintf("%s · %s\n%s of %d", clock(s.at), s.Phase, share(s.Hits, n), n)
+			p.Columns = append(p.Columns, column{x.at(s.at), x.at(s.at+s.seconds) - x.at(s.at), said})
 		}
 	}
 	p.Paths = []path{trace(points, "p95")}

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// A plot is drawn as SVG that stretches with the page, on a square of 1000 by 1000; its labels are text beside it, which keeps its size
-// and so stays readable on a phone. Colours are classes of the page's style, so that one drawing serves light and dark. Charts of
-// libraries (go-analyze/charts, gonum/plot) have size, colours and text written into them, and know no bands for phases.
+// A plot is drawn as SVG that stretches with the page, on a square of 1000 by 1000; its labels are text beside it, which keeps
+// its size and so stays readable on a phone. Colours are classes of the page's style, so that one drawing serves light and dark.
+// Charts of libraries (go-analyze/charts, gonum/plot) have size, colours and text written into them, and know no bands for
+// phases.
 type plot struct {
 	Title, Note string
 	Bands       []band

@@ -99,7 +99,10 @@ func (s summary) promises(run *record.Run) []promise {
 		}
 	}
 	slices.SortFunc(all, func(a, b promise) int {
-		return cmp.Or(cmp.Compare(rank(run, a.Tags["phase"]), rank(run, b.Tags["phase"])), cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Source, b.Source))
+		return cmp.Or(
+			cmp.Compare(rank(run, a.Tags["phase"]), rank(run, b.Tags["phase"])), cmp.Compare(a.Metric, b.Metric),
+			cmp.Compare(a.Source, b.Source),
+		)
 	})
 	return all
 }
@@ -223,7 +226,9 @@ func worst(p *promise, run *record.Run) string {
 
 // tally lists counts by name, the highest first.
 func tally(counts map[string]int64) string {
-	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int { return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b)) })
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
 	for i, name := range names {
 		names[i] = fmt.Sprintf("%d %s", counts[name], name)
 	}

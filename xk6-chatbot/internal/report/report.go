@@ -19,8 +19,9 @@ type Options struct {
 	Seed   int64          // of everything random
 }
 
-// Files returns the text for the terminal under "stdout", and the content of each file under its path, whose folder it makes. data is what k6 passes to
-// handleSummary. The run's own histograms are where its figures come from: k6's hold no time and no phase without a threshold.
+// Files returns the text for the terminal under "stdout", and the content of each file under its path, whose folder it makes.
+// data is what k6 passes to handleSummary. The run's own histograms are where its figures come from: k6's hold no time and no
+// phase without a threshold.
 func Files(run *record.Run, data map[string]any, o Options) (map[string]any, error) {
 	if o.Name == "" {
 		o.Name = "summary"
@@ -33,10 +34,11 @@ func Files(run *record.Run, data map[string]any, o Options) (map[string]any, err
 	if o.Dir == "" {
 		return files, nil
 	}
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	for extension, write := range map[string]func() (string, error){"txt": func() (string, error) { return r.text(), nil }, "json": r.json, "html": r.html} {
+	text := func() (string, error) { return r.text(), nil }
+	for extension, write := range map[string]func() (string, error){"txt": text, "json": r.json, "html": r.html} {
 		content, err := write()
 		if err != nil {
 			return nil, fmt.Errorf("report %s.%s: %w", o.Name, extension, err)
@@ -90,7 +92,8 @@ func newReport(run *record.Run, data map[string]any, o Options) (*report, error)
 func (r *report) validity() []string {
 	var why []string
 	if r.dropped > 0 {
-		why = append(why, fmt.Sprintf("%d conversations were due and never started: the test had no virtual user left for them (maxVUs)", r.dropped))
+		why = append(why, fmt.Sprintf(
+			"%d conversations were due and never started: the test had no virtual user left for them (maxVUs)", r.dropped))
 	}
 	if r.cpu > 0.8 {
 		why = append(why, fmt.Sprintf("k6 used %.0f %% of its processors, so it may have waited for itself", 100*r.cpu))

@@ -192,7 +192,9 @@ func (r *report) json() (string, error) {
 	}
 	for i := range r.promises {
 		p := &r.promises[i]
-		at := slices.IndexFunc(out.Series, func(s resultSeries) bool { return p.Tags["phase"] == s.Phase && fits(p.Tags, "scenario", s.Scenario) })
+		at := slices.IndexFunc(out.Series, func(s resultSeries) bool {
+			return p.Tags["phase"] == s.Phase && fits(p.Tags, "scenario", s.Scenario)
+		})
 		if at < 0 || p.Tags["phase"] == "" {
 			out.Promises = append(out.Promises, p.result())
 		} else {
@@ -214,8 +216,8 @@ func (r *report) json() (string, error) {
 
 func (p *promise) result() resultPromise {
 	out := resultPromise{
-		What: p.what(), Phase: p.Tags["phase"], Limit: p.Limit, AtLeast: strings.HasPrefix(p.Op, ">"), Measured: p.Measured, Unit: p.Unit,
-		Origin: p.Source,
+		What: p.what(), Phase: p.Tags["phase"], Limit: p.Limit, AtLeast: strings.HasPrefix(p.Op, ">"), Measured: p.Measured,
+		Unit: p.Unit, Origin: p.Source,
 	}
 	if p.Silent {
 		out.Measured = nil
@@ -309,7 +311,8 @@ func (r *report) block(first, n int) resultBlock {
 	}
 	seconds := (time.Duration(n) * r.run.Width).Seconds()
 	b := resultBlock{
-		Start: (time.Duration(first) * r.run.Width).Seconds(), Seconds: seconds, Count: sum.Turns, Errors: sum.Failed, Rate: float64(sum.OK) / seconds,
+		Start: (time.Duration(first) * r.run.Width).Seconds(), Seconds: seconds, Count: sum.Turns, Errors: sum.Failed,
+		Rate: float64(sum.OK) / seconds,
 	}
 	if s := summarize(sum.Latency); s != nil {
 		b.Avg, b.Median, b.P95, b.P99 = &s.Avg, &s.Median, &s.P95, &s.P99

@@ -57,7 +57,10 @@ func (r *report) text() string {
 
 // phaseTable is the run by phase, and as a whole.
 func (r *report) phaseTable() (header []string, rows [][]string) {
-	header = []string{"phase", "turns", "failed", "shed", "P50", "P95", "P99", "from due: P50", "P95", "P99", "first token: P95", "goodput", "cache hits"}
+	header = []string{
+		"phase", "turns", "failed", "shed", "P50", "P95", "P99", "from due: P50", "P95", "P99", "first token: P95", "goodput",
+		"cache hits",
+	}
 	scenarios := map[string]bool{}
 	for _, s := range r.run.Series {
 		scenarios[s.Scenario] = true
@@ -152,5 +155,5 @@ func table(b *strings.Builder, header []string, rows [][]string) {
 	for _, row := range rows {
 		fmt.Fprintf(w, "  %s\n", strings.TrimRight(strings.Join(row, "\t"), "\t"))
 	}
-	w.Flush() //nolint:errcheck // a strings.Builder takes everything
+	_ = w.Flush() // a strings.Builder takes everything
 }

@@ -74,7 +74,9 @@ func (p *promise) limit() string {
 		_, source, _ := strings.Cut(p.Source, ": ")
 		return source
 	}
-	words := map[string]string{"<": "below", "<=": "at most", ">": "above", ">=": "at least", "==": "exactly", "===": "exactly", "!=": "not"}
+	words := map[string]string{
+		"<": "below", "<=": "at most", ">": "above", ">=": "at least", "==": "exactly", "===": "exactly", "!=": "not",
+	}
 	return words[p.Op] + " " + p.value(p.Limit)
 }
 

@@ -41,7 +41,13 @@ type profile struct {
 
 func profiles() map[string]profile {
 	return map[string]profile{
-		"basic": {0, []stage{{30 * time.Second, 10}, {time.Minute, 10}, {30 * time.Second, 20}, {time.Minute, 20}, {30 * time.Second, 0}}},
+		"basic": {0, []stage{
+			{30 * time.Second, 10},
+			{time.Minute, 10},
+			{30 * time.Second, 20},
+			{time.Minute, 20},
+			{30 * time.Second, 0},
+		}},
 		"chat": {0, []stage{
 			{time.Minute, 5},
 			{3 * time.Minute, 5},

@@ -58,12 +58,13 @@ type Search struct {
 // New returns a search whose first step begins with the first turn asked for. onStep is called with each finished step.
 func New(o Options, onStep func(Step)) *Search {
 	return &Search{
-		o: o, plan: newPlan(o), rng: rand.New(rand.NewPCG(o.Seed, 1)), //nolint:gosec // a load profile needs no secrets
+		o: o, plan: newPlan(o), rng: rand.New(rand.NewPCG(o.Seed, 1)), // #nosec G404 -- a load profile needs no secrets
 		onStep: onStep, changed: make(chan struct{}),
 	}
 }
 
-// Next waits for a turn and returns when it is due, or later when no user was free. It returns false when the search or ctx ended.
+// Next waits for a turn and returns when it is due, or later when no user was free. It returns false when the search or ctx
+// ended.
 func (s *Search) Next(ctx context.Context) (Turn, bool) {
 	for {
 		s.mu.Lock()
@@ -177,7 +178,8 @@ func (s *Search) gap() time.Duration {
 func (s *Search) finish(now time.Time) {
 	st := &s.step
 	n := float64(st.Turns)
-	st.Held = !st.Aborted && st.Turns > 0 && float64(st.Late) <= n-math.Ceil(s.o.Quantile*n-1e-9) && float64(st.Failed) <= s.o.Errors*n
+	fast := float64(st.Late) <= n-math.Ceil(s.o.Quantile*n-1e-9)
+	st.Held = !st.Aborted && st.Turns > 0 && fast && float64(st.Failed) <= s.o.Errors*n
 	st.Duration = now.Sub(st.Start)
 	s.steps = append(s.steps, *st)
 	s.onStep(*st)

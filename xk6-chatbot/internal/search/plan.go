@@ -1,6 +1,6 @@
-// Package search finds the highest rate at which a service keeps its promise: it doubles the rate until the promise breaks, halves the
-// interval in between, and confirms the result. A control step at a low rate after each step lets the service come back, and shows
-// whether it did.
+// Package search finds the highest rate at which a service keeps its promise: it doubles the rate until the promise breaks,
+// halves the interval in between, and confirms the result. A control step at a low rate after each step lets the service come
+// back, and shows whether it did.
 package search
 
 import (

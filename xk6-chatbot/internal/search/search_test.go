@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -63,11 +64,13 @@ func TestPlanEnds(t *testing.T) {
 }
 
 // A hundred users take part in one search of a service with a known capacity: two at once, 4 ms each, is 500 a second.
-func TestSearchOfAService(t *testing.T) {
+func TestSearchOfAService(t *testing.T) { synctest.Test(t, searchOfAService) }
+
+func searchOfAService(t *testing.T) {
 	room := make(chan struct{}, 2)
 	var done atomic.Int64
 	o := options
-	o.Start, o.Control, o.Latency, o.Step, o.Precision = 100, 50, 100*time.Millisecond, 300*time.Millisecond, 1.5
+	o.Start, o.Control, o.Latency, o.Step, o.Precision = 100, 50, 100*time.Millisecond, 10*time.Second, 1.05
 	var steps []Step
 	s := New(o, func(step Step) { steps = append(steps, step) })
 	var wg sync.WaitGroup
@@ -89,7 +92,7 @@ func TestSearchOfAService(t *testing.T) {
 	}
 	wg.Wait()
 	result, all, ended := s.Result()
-	if !ended || result.Reason != Found || result.Rate < 50 || result.Rate > 700 {
+	if !ended || result.Reason != Found || result.Rate < 450 || result.Rate > 510 || result.Upper < 470 || result.Upper > 525 {
 		t.Errorf("%+v after %d turns, %+v", result, done.Load(), all)
 	}
 	if len(all) != len(steps) || !all[0].Control {

@@ -14,8 +14,8 @@ type events struct {
 	max     int
 }
 
-// feed reads the next bytes and calls each with the data of every event that they complete; data is valid during the call only. It
-// stops, and returns false, when each does or when an event is longer than max.
+// feed reads the next bytes and calls each with the data of every event that they complete; data is valid during the call only.
+// It stops, and returns false, when each does or when an event is longer than max.
 func (e *events) feed(p []byte, each func(data []byte) bool) bool {
 	for len(p) > 0 {
 		if e.cr && p[0] == '\n' {
