@@ -103,7 +103,7 @@ func (c *call) run() {
 		case !answered:
 			c.answer(result{err: end})
 		case s != nil:
-			s.ended <- end
+			s.end(end)
 		}
 	}()
 	response, err := c.handle()
