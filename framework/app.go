@@ -105,6 +105,7 @@ type App struct {
 	connections      limit.Connections
 	descriptors      int        // most connections that the process may open
 	returned         returned   // connections that are back from streams
+	watchers         watchers   // of clients that may hang up
 	lines            lineBudget // of the access log
 }
 
@@ -314,6 +315,7 @@ func (a *App) Close() (err error) {
 		g := a.current.Load()
 		g.retire()
 		g.close()
+		a.watchers.close()
 		err = a.closeMemory()
 	})
 	return err

@@ -94,6 +94,18 @@ func BenchmarkAroundAHandler(b *testing.B) {
 	b.Run("cached", func(b *testing.B) { drive(b, handler(newApp(b, benchPolicy, benchPlugin())), "/cached") })
 }
 
+// The promise: 12 allocations.
+func TestAroundAHandlerAllocatesLittle(t *testing.T) {
+	if raceFactor > 1 {
+		t.Skip("the race detector allocates too")
+	}
+	ctx, h := request("/hello/ada"), handler(newApp(t, benchPolicy, benchPlugin()))
+	const most = 12
+	if n := testing.AllocsPerRun(1000, func() { ctx.Response.Reset(); h(ctx) }); n > most {
+		t.Errorf("%v allocations, want at most %d", n, most)
+	}
+}
+
 func manyRoutes(n int) string {
 	var b strings.Builder
 	b.WriteString("version = 1\n[log.access]\nenabled = false\n")

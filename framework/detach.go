@@ -103,7 +103,7 @@ func (c *call) run() {
 		case !answered:
 			c.answer(result{err: end})
 		case s != nil:
-			s.ended <- end
+			s.end(end)
 		}
 	}()
 	response, err := c.handle()
@@ -227,7 +227,7 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 			c.leave(true)
 			c.upload.finish(c.route.policy.Stream.Idle.D())
 			if conn != nil {
-				stop = watch(conn, func() { c.cancel(ErrClientGone) })
+				stop = c.app.watchers.watch(conn, func() { c.cancel(ErrClientGone) })
 			}
 			return r, first, stop, nil
 		case err = <-ended:
@@ -262,7 +262,7 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 				continue
 			}
 			if conn != nil {
-				stop = watch(conn, func() { c.cancel(ErrClientGone) })
+				stop = c.app.watchers.watch(conn, func() { c.cancel(ErrClientGone) })
 				conn = nil
 			}
 			timer.Reset(time.Until(due))

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -90,26 +91,48 @@ func (x *exchange) context() context.Context {
 
 // snapshot copies the request, so that nothing of it is shared with the server's buffers.
 func (x *exchange) snapshot() Request {
-	h := &x.http.Request.Header
-	size, n := 0, 0
-	lines := h.All()
-	if x.route.info.Gateway {
-		lines = h.AllInOrder() // as they were sent
-	}
-	for name, value := range lines {
-		size += len(name) + len(value)
-		n++
-	}
-	c := copier{buf: make([]byte, 0, size)}
-	r := Request{
+	return Request{
 		method: x.method, path: x.path, query: x.query, params: x.params, target: x.target, host: x.host, secure: x.http.IsTLS(),
-		headers: make([]field, 0, n), id: x.about.ID, client: x.client(), peer: x.peer(), body: x.body, upload: x.upload,
+		headers: x.headers(), id: x.about.ID, client: x.client(), peer: x.peer(), body: x.body, upload: x.upload,
 	}
-	for name, value := range lines {
-		r.headers = append(r.headers, field{c.copy(name), c.copy(value)})
-	}
-	return r
 }
+
+// headers copies the fields of the request.
+func (x *exchange) headers() []field {
+	h := &x.http.Request.Header
+	views := fieldViews.Get().(*fieldView) //nolint:forcetypeassert // the pool holds nothing else
+	if x.route.info.Gateway {
+		h.AllInOrder()(views.add) // as they were sent
+	} else {
+		h.All()(views.add)
+	}
+	c := copier{buf: make([]byte, 0, views.size)}
+	copied := make([]field, len(views.lines))
+	for i, line := range views.lines {
+		copied[i] = field{c.copy(line[0]), c.copy(line[1])}
+	}
+	clear(views.lines)
+	views.lines, views.size = views.lines[:0], 0
+	fieldViews.Put(views)
+	return copied
+}
+
+// fieldView collects the fields of a request where they lie. It is used again, so that it takes no closures of each request.
+type fieldView struct {
+	lines [][2][]byte
+	size  int
+	add   func(name, value []byte) bool
+}
+
+var fieldViews = sync.Pool{New: func() any {
+	v := &fieldView{}
+	v.add = func(name, value []byte) bool {
+		v.lines = append(v.lines, [2][]byte{name, value})
+		v.size += len(name) + len(value)
+		return true
+	}
+	return v
+}}
 
 // finish writes the answer and leaves its traces. A stream leaves them at its end.
 func (x *exchange) finish(response *Response, err error) {

@@ -158,22 +158,19 @@ func (a *answering) head(rt *route, r *httpcache.Ready) []byte {
 // fixed returns the fields of an answer that the cache has prepared, with those of the route. A gateway's answer gets none of our
 // own.
 func (rt *route) fixed(status int, stored iter.Seq2[string, string]) []field {
-	own := func(name string) bool {
-		return slices.ContainsFunc(rt.headers, func(f field) bool { return strings.EqualFold(f.name, name) })
-	}
-	fields := make([]field, 0, 12)
+	fields := make([]field, 0, 16)         // as many as most have
 	good := status < http.StatusBadRequest // a preset is for what was asked for, not for why it is not there
 	preset := good && rt.cacheControl != ""
 	said := false
 	for name, value := range stored {
 		control := name == fasthttp.HeaderCacheControl
-		if said = said || control; !own(name) && (!control || !preset) {
+		if said = said || control; !rt.sets(name) && (!control || !preset) {
 			fields = append(fields, field{name, value})
 		}
 	}
 	control := ""
 	switch {
-	case own(fasthttp.HeaderCacheControl):
+	case rt.sets(fasthttp.HeaderCacheControl):
 	case preset:
 		control = rt.cacheControl
 	case said || rt.info.Gateway:
@@ -190,6 +187,11 @@ func (rt *route) fixed(status int, stored iter.Seq2[string, string]) []field {
 		return fields
 	}
 	return append(fields, always...)
+}
+
+// sets reports whether the policy sets a field of the route's answers.
+func (rt *route) sets(name string) bool {
+	return slices.ContainsFunc(rt.headers, func(f field) bool { return strings.EqualFold(f.name, name) })
 }
 
 // always are the fields of every answer but a gateway's.

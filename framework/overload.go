@@ -66,7 +66,7 @@ func (x *exchange) pause(wait time.Duration) error {
 	gone := make(chan struct{})
 	stop := func() {}
 	if conn := x.http.Conn(); conn != nil {
-		stop = watch(conn, func() { close(gone) })
+		stop = x.app().watchers.watch(conn, func() { close(gone) })
 	}
 	defer stop()
 	timer := time.NewTimer(wait)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,8 +21,9 @@ type Stream struct {
 	ended  chan error    // the handler's end
 	conn   chan net.Conn // to a handler that takes the connection over
 	once   sync.Once
-	sent   func([]byte) // takes each piece that was written; nil takes none
-	broken bool         // a piece could not be written
+	alone  atomic.Pointer[delivery] // to the connection without a carrier, once the first piece is there
+	sent   func([]byte)             // takes each piece that was written; nil takes none
+	broken bool                     // a piece could not be written
 }
 
 func newStream() *Stream {
@@ -55,6 +57,9 @@ func (s *Stream) send(p []byte) (int, error) {
 }
 
 func (s *Stream) deliver(p []byte) (int, error) {
+	if d := s.alone.Load(); d != nil {
+		return d.write(p)
+	}
 	select {
 	case s.pieces <- p:
 	case <-s.gone:
@@ -117,6 +122,14 @@ func RecordStream(ctx context.Context, r *Response) ([]byte, error) {
 	}
 }
 
+// end tells that the handler has ended.
+func (s *Stream) end(err error) {
+	s.ended <- err
+	if d := s.alone.Load(); d != nil {
+		d.handlerEnded()
+	}
+}
+
 func (s *Stream) close() { s.once.Do(func() { close(s.gone) }) }
 
 // lastWords is how long a stream may still write after its context has ended.
@@ -157,15 +170,7 @@ func (b *streamBody) deliver(w io.Writer) (written int64, err error) {
 		if b.size > 0 && written+int64(len(p)) > b.size {
 			return fmt.Errorf("the stream is longer than the %d bytes that its header says", b.size)
 		}
-		if err := b.conn.SetWriteDeadline(time.Now().Add(b.limits.write)); err != nil {
-			return err
-		}
-		n, err := w.Write(p)
-		written += int64(n)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrClientGone, err)
-		}
-		return nil
+		return b.send(w, p, &written)
 	}
 	if b.first != nil {
 		err = send(b.first)
@@ -211,6 +216,19 @@ func (b *streamBody) deliver(w io.Writer) (written int64, err error) {
 			return written, b.tell(send, context.Cause(b.ctx))
 		}
 	}
+}
+
+// send writes a piece, and counts what was written of it.
+func (b *streamBody) send(w io.Writer, p []byte, written *int64) error {
+	if err := b.conn.SetWriteDeadline(time.Now().Add(b.limits.write)); err != nil {
+		return err
+	}
+	n, err := w.Write(p)
+	*written += int64(n)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrClientGone, err)
+	}
+	return nil
 }
 
 // complete says what is wrong with a stream whose handler says that it has ended.

@@ -2,6 +2,8 @@ package framework
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"strconv"
@@ -35,26 +37,144 @@ func (x *exchange) leave() bool {
 		n, _ := taken.Read(next[:]) // without such a byte it is an error
 		// A client that has sent its next request already sends it again, on another connection (RFC 9112, section 9.3.2).
 		a.carried.Add(1)
-		go a.carry(b, w, keep && n == 0)
+		d := &delivery{app: a, body: b, w: w, keep: keep && n == 0}
+		if b.first == nil {
+			go d.carry()
+			return
+		}
+		d.begin()
+		d.handlerEnded()
 	})
 	return true
 }
 
-// carry delivers a stream that has left the server, and goes on with its connection.
-func (a *App) carry(b *streamBody, w *chunks, keep bool) {
-	defer a.carried.Add(-1)
-	written, err := b.deliver(w)
-	if err == nil {
-		err = w.end(b.limits.write)
-	}
-	b.end(written, err)
-	next := again(w.conn)
-	if err != nil || !keep || !a.returned.add(next) {
-		_ = next.Close()
+// delivery is a stream on its way to a connection that has left the server, written to by the handler's own goroutine. One that waits
+// for pieces would be another stack for each open stream, and two changes of goroutine for each piece.
+type delivery struct {
+	app  *App
+	body *streamBody
+	w    *chunks
+	keep bool // the connection, for the next request
+
+	mu      sync.Mutex // held while a piece is written
+	written int64
+	ended   bool
+	idle    *time.Timer
+	stop    []func() bool // what waits beside idle
+}
+
+// carry delivers a stream that has no piece yet, for which its handler does not wait.
+func (d *delivery) carry() {
+	var err error
+	d.written, err = d.body.deliver(d.w)
+	d.end(err)
+}
+
+// begin sends the first piece, for which the handler waits, and leaves the rest to the handler.
+func (d *delivery) begin() {
+	b := d.body
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err := d.send(b.first)
+	b.first = nil
+	if err != nil {
+		b.acks <- err
+		d.end(err)
 		return
 	}
-	defer a.returned.remove(next)
-	if err := a.server.ServeConn(next); err != nil {
+	d.idle = time.AfterFunc(b.limits.idle, func() { b.cancel(ErrStreamIdle) })
+	whole := time.AfterFunc(b.limits.max, func() { b.cancel(ErrStreamMax) })
+	d.stop = []func() bool{d.idle.Stop, whole.Stop, context.AfterFunc(b.ctx, d.contextEnded)}
+	b.alone.Store(d)
+	b.acks <- nil
+}
+
+func (d *delivery) send(p []byte) error { return d.body.send(d.w, p, &d.written) }
+
+// write sends a piece. The client may take its time for it, in which the stream is not idle.
+func (d *delivery) write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended {
+		return 0, errStreamClosed
+	}
+	d.idle.Stop()
+	if err := d.send(p); err != nil {
+		d.end(err)
+		return 0, fmt.Errorf("write stream: %w", err)
+	}
+	d.idle.Reset(d.body.limits.idle)
+	return len(p), nil
+}
+
+// handlerEnded ends the stream, once, as its handler did, if it has.
+func (d *delivery) handlerEnded() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended {
+		return
+	}
+	var err error
+	select {
+	case err = <-d.body.Stream.ended:
+	default: // it has not
+		return
+	}
+	switch {
+	case context.Cause(d.body.ctx) == ErrClientGone: //nolint:errorlint // set by this package, never wrapped
+		err = ErrClientGone
+	case err != nil:
+		err = d.body.tell(d.send, err)
+	}
+	d.end(err)
+}
+
+// contextEnded leaves the handler time for last words, unless nobody would read them.
+func (d *delivery) contextEnded() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended {
+		return
+	}
+	cause := context.Cause(d.body.ctx)
+	if cause == ErrClientGone { //nolint:errorlint // as above
+		d.end(cause)
+		return
+	}
+	last := time.AfterFunc(lastWords, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if !d.ended {
+			d.end(d.body.tell(d.send, cause))
+		}
+	})
+	d.stop = append(d.stop, last.Stop)
+}
+
+// end ends the answer, which has failed with an error or is whole, and goes on with its connection.
+func (d *delivery) end(err error) {
+	d.ended = true
+	for _, stop := range d.stop {
+		stop()
+	}
+	if err == nil {
+		err = d.w.end(d.body.limits.write)
+	}
+	d.body.end(d.written, err)
+	next := again(d.w.conn)
+	if err != nil || !d.keep || !d.app.returned.add(next) {
+		_ = next.Close()
+		d.app.carried.Add(-1)
+		return
+	}
+	go d.app.serveAgain(next)
+}
+
+// serveAgain serves a connection that is back from a stream.
+func (a *App) serveAgain(conn net.Conn) {
+	defer a.carried.Add(-1)
+	defer a.returned.remove(conn)
+	if err := a.server.ServeConn(conn); err != nil {
 		a.server.Logger.Printf("error when serving a connection after a stream: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -202,17 +203,17 @@ func (c *chat) completions(ctx context.Context, req *framework.Request) (*framew
 	base.Object = "chat.completion.chunk"
 	usage := r.StreamOptions.IncludeUsage // and not the request, whose stream may take minutes
 	resp := framework.EventStream(func(ctx context.Context, w *framework.Stream) error {
-		chunks := chunkWriter{&pinged{w: w}, base}
+		chunks := chunkWriter{pinged: &pinged{w: w}, base: base}
 		begun := false
 		a, err := c.answer(ctx, t, func(_, piece string) error {
 			if !begun {
 				begun = true
 				chunks.start(pingSpeaking)
-				if err := chunks.send(message{Role: "assistant"}, nil, nil); err != nil {
+				if err := chunks.chunk(message{Role: "assistant"}, nil, nil); err != nil {
 					return err
 				}
 			}
-			return chunks.send(message{Content: piece}, nil, nil)
+			return chunks.text(piece)
 		})
 		chunks.end()
 		if err != nil {
@@ -240,17 +241,38 @@ func extensionOf(a *reply) *extension {
 // usage comes once, alone, and only if it was asked for: clients add it up.
 type chunkWriter struct {
 	*pinged
-	base completion
+	base         completion
+	before, past []byte // of a piece of text, in an event
 }
 
-func (c chunkWriter) send(delta message, finish *string, ext *extension) error {
+func (c *chunkWriter) chunk(delta message, finish *string, ext *extension) error {
 	chunk := c.base
 	chunk.Choices, chunk.Shop = []choice{{Delta: &delta, FinishReason: finish}}, ext
 	return c.event(chunk)
 }
 
-func (c chunkWriter) finish(a *reply, usage bool) error {
-	if err := c.send(message{}, &a.FinishReason, extensionOf(a)); err != nil {
+// text sends a piece of text. All that is around it is the same for each piece, and encoded once.
+func (c *chunkWriter) text(piece string) error {
+	if c.before == nil {
+		chunk := c.base
+		chunk.Choices = []choice{{Delta: &message{}}}
+		event, err := framework.EncodeEvent(chunk)
+		if err != nil {
+			return err
+		}
+		const field = `"content":`
+		before, past, _ := bytes.Cut(event, []byte(field+`""`))
+		c.before, c.past = append(slices.Clip(before), field...), past
+	}
+	encoded, err := json.Marshal(piece)
+	if err != nil {
+		return err
+	}
+	return c.send(slices.Concat(c.before, encoded, c.past))
+}
+
+func (c *chunkWriter) finish(a *reply, usage bool) error {
+	if err := c.chunk(message{}, &a.FinishReason, extensionOf(a)); err != nil {
 		return err
 	}
 	if usage {

@@ -42,13 +42,23 @@ func (p *pinged) ping() {
 
 // event sends an event, after which comments are rare.
 func (p *pinged) event(v any) error {
+	event, err := framework.EncodeEvent(v)
+	if err != nil {
+		return err
+	}
+	return p.send(event)
+}
+
+// send sends an event that is encoded already.
+func (p *pinged) send(event []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.timer != nil && !p.ended {
 		p.every = pingSpeaking
 		p.timer.Reset(p.every)
 	}
-	return p.w.Event(v)
+	_, err := p.w.Write(event)
+	return err
 }
 
 // end sends no more comments.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -43,7 +42,7 @@ type answer struct {
 	faults  map[Kind]int
 	random  *rand.Rand
 	request request
-	base    map[string]any // what every chunk has
+	base    chunk // what every chunk has
 	tokens  []string
 	finish  string
 	usage   usage
@@ -68,8 +67,8 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request) {
 	a.profile = config.Profile
 	defer func() { s.end(a, r.Context().Err() != nil) }()
 	a.speak(config.Text)
-	a.base = map[string]any{
-		"id": fmt.Sprintf("chatcmpl-%016x", a.random.Uint64()), "created": time.Now().Unix(), "model": config.Model,
+	a.base = chunk{
+		ID: fmt.Sprintf("chatcmpl-%016x", a.random.Uint64()), Created: time.Now().Unix(), Model: config.Model, Object: "chat.completion.chunk",
 	}
 	switch {
 	case a.has(Refused):
@@ -142,7 +141,7 @@ func (a *answer) send(s string) bool {
 
 func (a *answer) event(v any) bool { return a.send("data: " + encode(v) + "\n\n") }
 
-// encode encodes what always encodes: maps of texts and numbers.
+// encode encodes what always encodes: texts and numbers.
 func encode(v any) string {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -151,18 +150,38 @@ func encode(v any) string {
 	return string(data)
 }
 
-// chunk is a piece of a streamed answer.
-func (a *answer) chunk(choices any, more ...any) map[string]any {
-	c := map[string]any{"object": "chat.completion.chunk", "choices": choices}
-	maps.Copy(c, a.base)
-	for i := 0; i+1 < len(more); i += 2 {
-		c[more[i].(string)] = more[i+1] //nolint:forcetypeassert // written so, below
-	}
+// chunk is a piece of a streamed answer. It has a type, and no map, because what the mock computes its neighbours cannot: benchmarks
+// have it, the gateway and their client on the same processors.
+type chunk struct {
+	Choices any    `json:"choices"`
+	Created int64  `json:"created"`
+	ID      string `json:"id"`
+	Model   string `json:"model"`
+	Object  string `json:"object"`
+	Padding string `json:"padding,omitempty"`
+	Usage   *usage `json:"usage,omitempty"`
+}
+
+type choice struct {
+	Delta        delta   `json:"delta"`
+	FinishReason *string `json:"finish_reason"`
+	Index        int     `json:"index"`
+}
+
+type delta struct {
+	Role    string  `json:"role,omitempty"`
+	Content *string `json:"content,omitempty"`
+}
+
+func (a *answer) chunk(choices any) chunk {
+	c := a.base
+	c.Choices = choices
 	return c
 }
 
-func choice(delta map[string]any, finish any) []map[string]any {
-	return []map[string]any{{"index": 0, "delta": delta, "finish_reason": finish}}
+// says is a chunk that adds a text to the answer, with the role before the first.
+func (a *answer) says(role, text string) chunk {
+	return a.chunk([]choice{{Delta: delta{Role: role, Content: &text}}})
 }
 
 // stream answers in events.
@@ -187,24 +206,29 @@ func (a *answer) stream() {
 	if a.has(ChoicesNull) && !a.event(a.chunk(nil)) {
 		return
 	}
-	if a.has(HugeLine) && !a.event(a.chunk([]any{}, "padding", strings.Repeat(" ", hugeLine))) {
+	if a.has(HugeLine) {
+		huge := a.chunk([]choice{})
+		huge.Padding = strings.Repeat(" ", hugeLine)
+		if !a.event(huge) {
+			return
+		}
+	}
+	if !a.event(a.says("assistant", "")) || !a.streamTokens() {
 		return
 	}
-	if !a.event(a.chunk(choice(map[string]any{"role": "assistant", "content": ""}, nil))) || !a.streamTokens() {
-		return
-	}
-	last := a.chunk(choice(map[string]any{}, a.finish))
+	last := a.chunk([]choice{{FinishReason: &a.finish}})
 	wanted := a.request.StreamOptions.IncludeUsage && !a.has(NoUsage)
 	if wanted && a.has(UsageOnChoices) {
-		last["usage"] = a.usage
+		last.Usage = &a.usage
 	}
 	ok := a.event(last)
 	if ok && wanted && !a.has(UsageOnChoices) {
-		choices := any([]any{})
+		count := a.chunk([]choice{})
 		if a.has(ChoicesNull) {
-			choices = nil
+			count.Choices = nil
 		}
-		ok = a.event(a.chunk(choices, "usage", a.usage))
+		count.Usage = &a.usage
+		ok = a.event(count)
 	}
 	a.done = ok && a.send("data: [DONE]\n\n")
 }
@@ -220,13 +244,13 @@ func (a *answer) streamTokens() bool {
 			panic(http.ErrAbortHandler)
 		case a.at(EndedEarly, i):
 			return false
-		case a.at(BrokenJSON, i) && !a.send("data: "+half(encode(a.chunk(choice(map[string]any{"content": "…"}, nil))))+"\n\n"):
+		case a.at(BrokenJSON, i) && !a.send("data: "+half(encode(a.says("", "…")))+"\n\n"):
 			return false
 		case i == len(a.tokens):
 			return true
 		case i > 0 && !a.pause(a.profile.PerToken.draw(a.random)):
 			return false
-		case !a.event(a.chunk(choice(map[string]any{"content": a.tokens[i]}, nil))):
+		case !a.event(a.says("", a.tokens[i])):
 			return false
 		}
 		a.phase = Streaming
@@ -236,8 +260,7 @@ func (a *answer) streamTokens() bool {
 
 // whole answers in one piece, after the time that a stream would take.
 func (a *answer) whole() {
-	v := a.base
-	v["object"] = "chat.completion"
+	v := map[string]any{"id": a.base.ID, "created": a.base.Created, "model": a.base.Model, "object": "chat.completion"}
 	v["choices"] = []map[string]any{{
 		"index": 0, "message": map[string]any{"role": "assistant", "content": strings.Join(a.tokens, "")}, "finish_reason": a.finish,
 	}}

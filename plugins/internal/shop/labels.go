@@ -94,11 +94,14 @@ const maxID = 64
 // ("chute de cheveux"); nil when it names none.
 func (p Property) Understand(s string) []string {
 	s = strings.TrimSpace(s)
+	if s == "" {
+		return nil
+	}
 	if p.find(s) != nil {
 		return []string{s}
 	}
 	if len(s) <= maxID {
-		id := strings.NewReplacer(" ", "_", "-", "_").Replace(text.Fold(s))
+		id := strings.ReplaceAll(strings.ReplaceAll(text.Fold(s), " ", "_"), "-", "_")
 		if p.find(id) != nil {
 			return []string{id}
 		}

@@ -41,6 +41,7 @@ const (
 	alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 	prefix   = "SAV-"
 	idLength = 6 // without the prefix: 30 bits
+	digits   = "0123456789"
 )
 
 // newID returns an id that can't be guessed. It holds a digit and a letter, so that no word looks like one.
@@ -51,7 +52,7 @@ func newID() string {
 		for i := range b {
 			b[i] = alphabet[b[i]%byte(len(alphabet))]
 		}
-		if id := string(b); strings.ContainsAny(id, "0123456789") && strings.Trim(id, "0123456789") != "" {
+		if id := string(b); strings.ContainsAny(id, digits) && strings.Trim(id, digits) != "" {
 			return prefix + id
 		}
 	}
@@ -63,8 +64,11 @@ var written = regexp.MustCompile(`(?i)\bsav[\s._#:n°-]{0,3}([0-9a-z]{6})\b`)
 // and take 0 for O, 1 for I or L; digits may be Arabic.
 func FindID(text string) string {
 	text = strings.Map(westernDigit, text)
+	if !strings.ContainsAny(text, digits) { // which takes a hundredth of the time
+		return ""
+	}
 	for _, found := range written.FindAllStringSubmatch(text, -1) {
-		if strings.ContainsAny(found[1], "0123456789") {
+		if strings.ContainsAny(found[1], digits) {
 			if id := normal.Replace(strings.ToUpper(found[1])); strings.Trim(id, alphabet) == "" {
 				return prefix + id
 			}

@@ -32,7 +32,8 @@ type directConn struct {
 	net.Conn
 	address string
 	lines   *bufio.Reader
-	left    int // bytes that may be read of a header
+	left    int       // bytes that may be read of a header
+	rest    io.Reader // of the last answer, where its end was not waited for
 	since   time.Time
 }
 
@@ -91,7 +92,7 @@ func (d *direct) connect(ctx context.Context, address string) (*directConn, erro
 		list[len(list)-1] = nil
 		d.idle[address] = list[:len(list)-1]
 		d.mu.Unlock()
-		if c.lines.Buffered() == 0 && quiet(c.Conn) {
+		if c.atEnd() && c.lines.Buffered() == 0 && quiet(c.Conn) {
 			return c, nil
 		}
 		_ = c.Close()
@@ -103,6 +104,20 @@ func (d *direct) connect(ctx context.Context, address string) (*directConn, erro
 	c := &directConn{Conn: conn, address: address}
 	c.lines = bufio.NewReaderSize(c, buffer)
 	return c, nil
+}
+
+// atEnd reads the end of the last answer, which has come meanwhile, unless the upstream keeps it.
+func (c *directConn) atEnd() bool {
+	if c.rest == nil {
+		return true
+	}
+	rest := c.rest
+	c.rest = nil
+	if c.SetReadDeadline(time.Now().Add(patience)) != nil {
+		return false
+	}
+	_, err := io.CopyN(io.Discard, rest, maxLine)
+	return errors.Is(err, io.EOF) && c.SetReadDeadline(time.Time{}) == nil
 }
 
 // writers are few: each serves one request while it is written.
@@ -168,6 +183,14 @@ func (b *directBody) Read(p []byte) (int, error) {
 func (b *directBody) Close() error {
 	b.release(false)
 	return nil
+}
+
+// endLater frees the connection before the end of an answer whose last event was read: nobody needs to wait for it.
+func (b *directBody) endLater() {
+	if !b.done {
+		b.conn.rest = b.ReadCloser
+		b.release(b.keep)
+	}
 }
 
 func (b *directBody) release(keep bool) {

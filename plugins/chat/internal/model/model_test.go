@@ -105,7 +105,11 @@ func TestAnswers(t *testing.T) {
 		if err != nil || said != "one two three four" || result.FinishReason != "stop" || !result.Begun {
 			t.Errorf("%s: %q %+v %v", kind, said, result, err)
 		}
-		if stats := s.Stats(); stats.Requests != 1 || stats.Completed != 1 {
+		stats := s.Stats()
+		for end := time.Now().Add(5 * time.Second); stats.Completed == 0 && time.Now().Before(end); stats = s.Stats() {
+			time.Sleep(time.Millisecond) // the end of the stream, after its last event, is not waited for
+		}
+		if stats.Requests != 1 || stats.Completed != 1 {
 			t.Errorf("%s: %+v", kind, stats)
 		}
 		if kind == modelmock.NoUsage {

@@ -68,6 +68,10 @@ func (a *attempt) run(ctx context.Context, r Request, temperature float64) error
 	if err := a.read(newEventReader(response.Body), began); err != nil {
 		return a.explain(ctx, err)
 	}
+	if own, ok := response.Body.(*directBody); ok {
+		own.endLater()
+		return nil
+	}
 	// What follows the end of the answer is the end of the connection's use, unless the upstream keeps it.
 	a.silence.Reset(patience)
 	_, _ = io.CopyN(io.Discard, response.Body, maxLine)

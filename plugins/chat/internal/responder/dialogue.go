@@ -34,7 +34,7 @@ func (r *Responder) refines(q *question) bool {
 // refined answers needs that go on with those before.
 func (r *Responder) refined(q *question, a *Answer) {
 	merged := merge(q.Before.Needs, &q.needs)
-	r.show(q, a, merged, r.recommend(merged, q.Language), "products")
+	r.showFitting(q, a, merged, "products")
 }
 
 // merge returns the needs before with what is asked now in their place.
@@ -102,7 +102,7 @@ func (r *Responder) cheapest(q *question, a *Answer) {
 		return
 	}
 	needs.Cheapest = true
-	r.show(q, a, &needs, r.recommend(&needs, q.Language), "cheapest")
+	r.showFitting(q, a, &needs, "cheapest")
 }
 
 // reason says why a product was chosen.

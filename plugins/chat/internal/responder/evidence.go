@@ -30,7 +30,10 @@ func (r *Responder) evidence(q *question, a *Answer) Evidence {
 		add(r.catalogue.Find(card.ID))
 	}
 	if needs := a.Memory.Needs; needs != nil && a.Topic == Products {
-		for _, rec := range r.recommend(needs, q.Language) {
+		if q.fitsFor != needs {
+			q.fits = r.recommend(needs, q.Language)
+		}
+		for _, rec := range q.fits {
 			add(rec.Product)
 		}
 	}

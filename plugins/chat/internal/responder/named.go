@@ -42,6 +42,22 @@ func productNames(c *shop.Catalogue) []named {
 	return all
 }
 
+// start is the name of a product by the term that it starts with.
+type start struct {
+	product int // its place in the list
+	name    []string
+}
+
+func nameStarts(all []named) map[string][]start {
+	starts := map[string][]start{}
+	for at, n := range all {
+		for _, name := range n.names {
+			starts[name[0]] = append(starts[name[0]], start{at, name})
+		}
+	}
+	return starts
+}
+
 // mentioned returns the products that a message is about: those that it calls by their whole names, or by their places in the list
 // shown before ("the second one"), or, when it asks something of a product and names none, the one that was talked of last.
 func (r *Responder) mentioned(q *question) []*shop.Product {
@@ -51,17 +67,22 @@ func (r *Responder) mentioned(q *question) []*shop.Product {
 			terms[t] = true
 		}
 	}
-	var found []*shop.Product
+	var places []int // of the products whose names have the words
 	longest := 0
-	for _, n := range r.names {
-		for _, name := range n.names {
-			if len(name) >= longest && !slices.Contains(found, n.product) && holds(terms, name) {
-				if len(name) > longest {
-					found = nil
+	for term := range terms {
+		for _, n := range r.starts[term] {
+			if len(n.name) >= longest && !slices.Contains(places, n.product) && holds(terms, n.name) {
+				if len(n.name) > longest {
+					places = nil
 				}
-				found, longest = append(found, n.product), len(name)
+				places, longest = append(places, n.product), len(n.name)
 			}
 		}
+	}
+	slices.Sort(places) // the order of the catalogue
+	var found []*shop.Product
+	for _, at := range places {
+		found = append(found, r.names[at].product)
 	}
 	if len(found) > 0 || !aboutOne(q.intent) {
 		return found
@@ -188,7 +209,7 @@ func (r *Responder) whichProduct(q *question, a *Answer) {
 		a.Categories = r.menu.categories(q.Language)
 		return
 	}
-	r.show(q, a, &needs, r.recommend(&needs, q.Language), "which_of")
+	r.showFitting(q, a, &needs, "which_of")
 }
 
 // compare tells two products apart: those named, those between "or" and "and", or the first two shown before.

@@ -22,7 +22,13 @@ func (r *Responder) products(q *question, a *Answer) {
 		r.search(q, a)
 		return
 	}
-	r.show(q, a, &needs, r.recommend(&needs, q.Language), "products")
+	r.showFitting(q, a, &needs, "products")
+}
+
+// showFitting presents the products that fit, and keeps them for the evidence of the answer.
+func (r *Responder) showFitting(q *question, a *Answer, needs *Needs, phrase string) {
+	q.fitsFor, q.fits = needs, r.recommend(needs, q.Language)
+	r.show(q, a, needs, q.fits, phrase)
 }
 
 // sells reports whether the shop has products of one of the types.
@@ -143,6 +149,7 @@ func (r *Responder) show(q *question, a *Answer, needs *Needs, found []shop.Reco
 		return
 	} else if slices.Contains(missed, "maxPrice") {
 		a.Intent.Name = "no_product"
+		found = slices.Clone(found)
 		byPrice(found)
 		r.say(q, a, "missed_price", "item", r.item(found[0].Product, q.Language))
 		return
@@ -218,7 +225,7 @@ func (r *Responder) Recommend(needs shop.Needs, language, session string) Answer
 	a := Answer{Language: language}
 	a.is(Products, "recommend", 1)
 	n := Needs{Needs: needs}
-	r.show(q, &a, &n, r.recommend(&n, language), "products")
+	r.showFitting(q, &a, &n, "products")
 	r.finish(q, &a)
 	return a
 }

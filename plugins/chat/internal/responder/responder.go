@@ -104,6 +104,7 @@ type Responder struct {
 	cues       *cues
 	spelling   *spelling
 	names      []named
+	starts     map[string][]start // of the names, by their first term
 	now        func() time.Time
 }
 
@@ -123,6 +124,7 @@ func New(
 		return nil, err
 	}
 	r.names = productNames(catalogue)
+	r.starts = nameStarts(r.names)
 	if r.spelling, err = loadSpelling(spellingsFile, r.vocabulary()); err != nil {
 		return nil, err
 	}

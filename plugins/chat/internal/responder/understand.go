@@ -33,6 +33,8 @@ type question struct {
 	intent   string
 	sure     float64 // how sure that is, 0 to 1
 	entry    *shop.Entry
+	fitsFor  *Needs                // what fits was looked for with
+	fits     []shop.Recommendation // all the products that do
 }
 
 func (q *question) about(concepts ...string) bool {
