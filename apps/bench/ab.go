@@ -111,15 +111,16 @@ a policy each; only one is asked at a time.
 				}
 				runs = append(runs, d)
 			}
-			if cut == nil {
+			for _, d := range runs {
+				if cut != nil {
+					d.Validity.Valid = false
+					d.Validity.Reasons = append(d.Validity.Reasons, fmt.Sprintf("it ended after %d of %d rounds: %v", done, rounds, cut))
+				}
+			}
+			if j.force || runs[0].Validity.Valid && runs[1].Validity.Valid {
 				return j.compare(c, &o, runs[0], runs[1])
 			}
-			// What was measured is shown, but it is not what was asked for.
-			for _, d := range runs {
-				d.Validity.Valid = false
-				d.Validity.Reasons = append(d.Validity.Reasons, fmt.Sprintf("it ended after %d of %d rounds: %v", done, rounds, cut))
-			}
-			j.force = true
+			j.force = true // what was measured is shown, but it is not what was asked for
 			if err := j.compare(c, &o, runs[0], runs[1]); err != nil && !errors.As(err, new(exitCode)) {
 				return err
 			}

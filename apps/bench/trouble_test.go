@@ -85,6 +85,19 @@ func TestInterruptedTurns(t *testing.T) {
 	}
 }
 
+// Turns in which the generator was the limit are shown too, and have no verdict that counts.
+func TestInvalidTurns(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ab.json")
+	code, out, problems := bench(
+		t, "ab", "--base", slow(t, 20*time.Millisecond), "--cand", slow(t, 20*time.Millisecond), "--endpoint", "/", "--rate", "200",
+		"--connections", "1", "--timeout", "100ms", "--rounds", "6", "--block", "100ms", "--settle", "0s", "--json", file,
+	)
+	if code != exitNotComparable || !strings.Contains(out, "warning: the base is invalid: ") || !strings.Contains(out, "overall: ") ||
+		read(t, file).Comparison == nil {
+		t.Errorf("exit %d\n%s%s", code, out, problems)
+	}
+}
+
 // A server that was started here and dies says its last words.
 func TestAServerThatDies(t *testing.T) {
 	self, err := os.Executable()
