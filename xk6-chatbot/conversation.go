@@ -114,7 +114,7 @@ func (c *Client) Conversation(options sobek.Value) (*Conversation, error) {
 	conversation := &Conversation{
 		ID:     fmt.Sprintf("k6-%s-%d-%d", i.root.run, state.VUIDGlobal, i.count),
 		client: c, running: running, state: state, tapped: tapped(state),
-		rng:     rand.New(rand.NewPCG(o.Seed, state.VUIDGlobal<<32|uint64(i.count))), // #nosec G404 G115 -- a load profile needs no secrets
+		rng:     rand.New(rand.NewPCG(o.Seed, state.VUIDGlobal<<32|uint64(i.count))), // #nosec G404 G115 -- this is no secret
 		prompts: prompts, think: think, fixed: o.Pacing == "fixed", began: now,
 		due: due, waited: waited,
 	}
@@ -174,7 +174,7 @@ func (c *Conversation) send(text string, p *sendOptions, done func(*Reply, error
 
 	callback := i.vu.RegisterCallback()
 	go func() {
-		result, err := t.exchange.do(ctx, c.tapped, preq, body)
+		result, err := t.do(ctx, c.tapped, preq, body)
 		var reply *Reply
 		if ctx.Err() == nil {
 			reply = c.report(ctx, t, result)
@@ -184,7 +184,7 @@ func (c *Conversation) send(text string, p *sendOptions, done func(*Reply, error
 		}
 		callback(func() error {
 			if c.client.options.Protocol == wire.OpenAI && reply.OK {
-				c.history = append(c.history, message{"user", text}, message{"assistant", t.exchange.answer.Text})
+				c.history = append(c.history, message{"user", text}, message{"assistant", t.answer.Text})
 			}
 			return done(reply, err)
 		})

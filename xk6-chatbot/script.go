@@ -2,6 +2,7 @@ package chatbot
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -185,13 +186,8 @@ func (i *instance) summary(data map[string]any, options sobek.Value) (map[string
 	if o.Name == "" {
 		o.Name = strings.Join(names, "-")
 	}
-	config := map[string]any{}
-	for key, value := range r.config {
-		config[key] = value
-	}
-	for key, value := range o.Config {
-		config[key] = value
-	}
+	config := maps.Clone(r.config)
+	maps.Copy(config, o.Config)
 	files, err := report.Files(r.recorder.Snapshot(), data,
 		report.Options{Dir: o.Dir, Name: o.Name, Target: r.target, Config: config, Seed: o.Seed})
 	if err != nil {

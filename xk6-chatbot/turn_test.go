@@ -64,8 +64,8 @@ func TestCompressedAnswers(t *testing.T) {
 						time.Sleep(pause)
 					}
 					fmt.Fprintf(out, "data: {%s}\n\n", event)
-					out.Flush()                           //nolint:errcheck // the test sees it
-					http.NewResponseController(w).Flush() //nolint:errcheck // the same
+					_ = out.Flush()                           // the test sees it
+					_ = http.NewResponseController(w).Flush() // the same
 				}
 			}))
 			server.Config.ConnState = func(_ net.Conn, state http.ConnState) {

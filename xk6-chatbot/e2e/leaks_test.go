@@ -60,8 +60,8 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 			<-done
 		case "/api/chat/stream": // begins, and goes on for ever
 			w.Header().Set("Content-Type", "text/event-stream")
-			io.WriteString(w, ": wait\n\n")       //nolint:errcheck // the test sees it
-			http.NewResponseController(w).Flush() //nolint:errcheck // the same
+			io.WriteString(w, ": wait\n\n")           //nolint:errcheck // the test sees it
+			_ = http.NewResponseController(w).Flush() // the test sees it
 			<-r.Context().Done()
 		default:
 			io.Copy(io.Discard, r.Body) //nolint:errcheck // only then the server sees that the client has gone

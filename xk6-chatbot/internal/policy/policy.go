@@ -55,8 +55,7 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*Polic
 		} `toml:"routes"`
 	}
 	if err := toml.Unmarshal(data, &file); err != nil {
-		var decode *toml.DecodeError
-		if errors.As(err, &decode) {
+		if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
 			row, column := decode.Position()
 			return nil, fmt.Errorf("%s:%d:%d: %w", name, row, column, err)
 		}
