@@ -254,7 +254,7 @@ func TestPanels(t *testing.T) {
 	if *images > 0 {
 		load = *images
 	}
-	k6 := startK6(t, p, server.URL, load)
+	k6 := startK6(t, p, faulty(t, server.URL), load)
 	wait(ctx, load/2)
 	broken.Store(true)
 	if server.App.Reload(ctx) == nil {
@@ -317,6 +317,26 @@ func asText(t *testing.T, server string) string {
 	}})
 	t.Cleanup(front.Close)
 	return strings.TrimPrefix(front.URL, "http://")
+}
+
+// faulty returns the address of what passes requests on to a server, and fails one in twenty of those that are posted.
+func faulty(t *testing.T, server string) string {
+	t.Helper()
+	target, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	var posted atomic.Int64
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && posted.Add(1)%20 == 0 {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	return front.URL
 }
 
 func wait(ctx context.Context, d time.Duration) {
