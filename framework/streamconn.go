@@ -116,7 +116,7 @@ func (d *delivery) handlerEnded() {
 	}
 	var err error
 	select {
-	case err = <-d.body.Stream.ended:
+	case err = <-d.body.ended:
 	default: // it has not
 		return
 	}

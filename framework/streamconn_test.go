@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"sync/atomic"
 	"testing"
 
@@ -129,4 +130,40 @@ func TestAStopAfterStreams(t *testing.T) {
 			t.Errorf("a connection ends with %q, %v", rest, err)
 		}
 	}
+}
+
+// What an open stream takes is its handler's goroutine, and no other one: stacks are most of what thousands of them take.
+func TestAnOpenStreamIsOneGoroutine(t *testing.T) {
+	s := frameworktest.Start(t, "version = 1\n[[routes]]\npath = \"/stream\"\nhandler = \"test.stream\"\n",
+		plugin("test", framework.Handlers{
+			"test.stream": func(context.Context, *framework.Request) (*framework.Response, error) {
+				return framework.EventStream(func(ctx context.Context, w *framework.Stream) error {
+					if err := w.Event("open"); err != nil {
+						return err
+					}
+					<-ctx.Done()
+					return context.Cause(ctx)
+				}), nil
+			},
+		}, framework.HandlerInfo{Name: "test.stream", Stream: true}))
+	open := func() {
+		conn := s.Dial(t)
+		if _, err := io.WriteString(conn, "GET /stream HTTP/1.1\r\nHost: shop\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReaderSize(conn, 512)
+		for line := ""; line != "data: \"open\"\n"; {
+			var err error
+			if line, err = r.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	open() // what the first one starts stays
+	const streams, few = 50, 10
+	before := runtime.NumGoroutine()
+	for range streams {
+		open()
+	}
+	eventually(t, "no others are left", func() bool { return runtime.NumGoroutine()-before <= streams+few })
 }

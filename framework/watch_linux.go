@@ -109,7 +109,7 @@ func (w *watchers) open() error {
 		_ = w.set.Read(func(uintptr) bool { // until the set is closed
 			for {
 				n, err := unix.EpollWait(fd, events[:], 0)
-				if err != nil && err != unix.EINTR || n == 0 { //nolint:errorlint // never wrapped
+				if err != nil && err != unix.EINTR || n == 0 {
 					return false
 				}
 				for i := range max(n, 0) {

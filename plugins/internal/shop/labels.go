@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -140,7 +141,7 @@ func (p Property) all(list Texts) []string {
 // FormatPrice writes an amount as a language does: "12,90 €", "€12.90", "12.90 يورو". A currency other than EUR is written by
 // its code.
 func FormatPrice(amount float64, currency, language string) string {
-	s := fmt.Sprintf("%.2f", amount)
+	s := strconv.FormatFloat(amount, 'f', 2, 64)
 	switch {
 	case language == text.French:
 		if currency == "EUR" {
