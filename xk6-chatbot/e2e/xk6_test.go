@@ -53,16 +53,21 @@ func TestBuiltByXk6(t *testing.T) {
 		}
 	}
 
-	command(t, module, nil, "go", "build", "-C", ".tools", "-o", "../../bin/gosec", "github.com/securego/gosec/v2/cmd/gosec")
+	// vulnerability asks vuln.go.dev, which a test can't count on. smoke gives k6 the flag --no-summary, which k6 v2 has no more
+	// (xk6 v1.4.11); the same script has passed above. For security it needs gosec, which takes longer to compile than all of k6:
+	// LINT=strict has it compiled.
+	disabled := "vulnerability,smoke,security"
+	want := []string{"module", "replace", "readme", "license", "git", "versions", "build", "examples", "types"}
+	if os.Getenv("LINT") == "strict" {
+		command(t, module, nil, "go", "build", "-C", ".tools", "-o", "../../bin/gosec", "github.com/securego/gosec/v2/cmd/gosec")
+		disabled, want = "vulnerability,smoke", append([]string{"security"}, want...)
+	}
 	command(t, module, nil, "git", "init", "-q")
 	command(t, module, nil, "git", "add", ".")
 	command(t, module, nil, "git", "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "-q", "-m", "release")
 	command(t, module, nil, "git", "tag", "v0.1.0")
 	report := command(t, module, []string{"PATH=" + filepath.Join(root, "bin") + ":" + os.Getenv("PATH")}, xk6, "lint", "--json",
-		"--preset", "strict",
-		// vulnerability asks vuln.go.dev, which a test can't count on. smoke gives k6 the flag --no-summary, which k6 v2 has no more
-		// (xk6 v1.4.11); the same script has passed above.
-		"--disable", "vulnerability,smoke")
+		"--preset", "strict", "--disable", disabled)
 	var lint struct{ Checks []struct{ ID string } }
 	if err := json.Unmarshal([]byte(report), &lint); err != nil {
 		t.Fatalf("%v\n%s", err, report)
@@ -71,7 +76,6 @@ func TestBuiltByXk6(t *testing.T) {
 	for _, c := range lint.Checks {
 		passed = append(passed, c.ID)
 	}
-	want := []string{"security", "module", "replace", "readme", "license", "git", "versions", "build", "examples", "types"}
 	if !slices.Equal(passed, want) {
 		t.Errorf("lint checked %q, want %q", passed, want)
 	}
