@@ -79,6 +79,8 @@ func (r *reader) add(hash uint64, weight float32) {
 }
 
 // grams adds the n-grams of a word's characters.
+//
+//go:norace
 func (r *reader) grams(word string) {
 	r.word = append(append(append(r.word[:0], edge), word...), edge)
 	w := r.word

@@ -2,6 +2,7 @@ package intent
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -60,7 +61,10 @@ func TestLearningIsRepeatable(t *testing.T) {
 		}
 	}
 	slices.SortFunc(lines, func(x, y line) int { return strings.Compare(x.intent, y.intent) })
-	one, other := train(lines), train(lines)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	one := train(lines)
+	runtime.GOMAXPROCS(7) // workers
+	other := train(lines)
 	if !slices.Equal(one.weights, other.weights) {
 		t.Error("the same files were learned differently")
 	}
