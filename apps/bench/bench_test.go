@@ -255,7 +255,7 @@ func TestMistakes(t *testing.T) {
 func TestAB(t *testing.T) {
 	fast, late := slow(t, 4*time.Millisecond), slow(t, 16*time.Millisecond)
 	file, page := filepath.Join(t.TempDir(), "ab.json"), filepath.Join(t.TempDir(), "ab.html")
-	args := []string{"--endpoint", "/", "-c", "2", "--rounds", "8", "--block", "100ms", "--settle", "0s", "--json", file, "--html", page}
+	args := []string{"--endpoint", "/", "-c", "2", "--rounds", "12", "--block", "100ms", "--settle", "0s", "--json", file, "--html", page}
 	code, out, problems := bench(t, append([]string{"ab", "--base", fast, "--cand", late}, args...)...)
 	if code != exitRegressed || !strings.Contains(out, "overall: regressed") {
 		t.Errorf("exit %d\n%s%s", code, out, problems)
