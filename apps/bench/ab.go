@@ -36,6 +36,22 @@ type side struct {
 	why     string // it bears no more, as a search has found
 }
 
+// begin starts the servers, which the caller stops, also when there is an error, and chooses the endpoints of the policy whose promises
+// count: the one named, or that of the last server that has one.
+func (s *settings) begin(c *cobra.Command, program, promises string, sides ...*side) ([]measure.Endpoint, error) {
+	for _, side := range sides {
+		if err := side.start(c.Context(), program); err != nil {
+			return nil, fmt.Errorf("%s: %w", side.name, err)
+		}
+	}
+	p, err := loadPolicy(cmp.Or(promises, sides[len(sides)-1].policy, sides[0].policy))
+	if err != nil {
+		return nil, err
+	}
+	note := func(text string) { fmt.Fprintln(c.ErrOrStderr(), "bench:", text) }
+	return s.choose(c.Context(), sides[0].server, p, note)
+}
+
 func (s *side) flags(c *cobra.Command, what string) {
 	f := c.Flags()
 	f.StringVar(&s.url, s.name, "", "`address` of "+what+", which runs; or")
@@ -71,18 +87,9 @@ a policy each; only one is asked at a time.
 			}
 			j.seed = s.seed
 			ctx := c.Context()
-			for _, side := range []*side{base, cand} {
-				defer side.stop()
-				if err := side.start(ctx, program); err != nil {
-					return fmt.Errorf("%s: %w", side.name, err)
-				}
-			}
-			p, err := loadPolicy(cmp.Or(promises, cand.policy, base.policy))
-			if err != nil {
-				return err
-			}
-			note := func(text string) { fmt.Fprintln(c.ErrOrStderr(), "bench:", text) }
-			endpoints, err := s.choose(ctx, base.server, p, note)
+			defer base.stop()
+			defer cand.stop()
+			endpoints, err := s.begin(c, program, promises, base, cand)
 			if err != nil {
 				return err
 			}

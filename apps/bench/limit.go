@@ -46,18 +46,10 @@ Exit codes: 0 found; 1 it could not run; 2 no rate was found at which the promis
 			if cand.url != "" || cand.policy != "" {
 				l.sides = append(l.sides, cand)
 			}
-			for _, side := range l.sides {
-				defer side.stop()
-				if err := side.start(ctx, program); err != nil {
-					return fmt.Errorf("%s: %w", side.name, err)
-				}
-			}
-			p, err := loadPolicy(cmp.Or(promises, cand.policy, base.policy))
-			if err != nil {
-				return err
-			}
-			note := func(text string) { fmt.Fprintln(c.ErrOrStderr(), "bench:", text) }
-			if l.endpoints, err = l.choose(ctx, base.server, p, note); err != nil {
+			defer base.stop()
+			defer cand.stop()
+			var err error
+			if l.endpoints, err = l.begin(c, program, promises, l.sides...); err != nil {
 				return err
 			}
 			longest := time.Duration(0)
