@@ -213,9 +213,12 @@ func (x *exchange) finish(response *Response, err error) {
 	case sized:
 		x.http.Response.SetBodyStream(x.stream, int(x.stream.size))
 		return
+	case x.bodyless(): // the server sends nothing of it
+		x.http.Response.SetBodyStream(x.stream, -1)
+		return
 	case x.leave():
 		return
-	case x.http.Request.Header.IsHTTP11() || x.method == http.MethodHead:
+	case x.http.Request.Header.IsHTTP11():
 		x.http.Response.SetBodyStream(x.stream, -1)
 		return
 	}
@@ -230,6 +233,12 @@ func (x *exchange) finish(response *Response, err error) {
 		}
 		_ = body.Close()
 	})
+}
+
+// bodyless says whether the answer ends with its header, whatever its handler writes (RFC 9112, section 6.3). A chunk after it would be
+// taken for the next answer.
+func (x *exchange) bodyless() bool {
+	return x.method == http.MethodHead || x.status < http.StatusOK || x.status == http.StatusNoContent || x.status == http.StatusNotModified
 }
 
 // failed turns an error into the answer that its client expects.

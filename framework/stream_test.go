@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -241,6 +242,39 @@ func TestHEADOfAStreamRunsNothingOn(t *testing.T) {
 		t.Error("the stream went on without a client")
 	}
 	eventually(t, "closed", func() bool { return metric(t, s, "http_server_open_streams") == "0" })
+}
+
+// What follows the header of an answer that has no body would be taken for the next answer.
+func TestAStreamOfAnAnswerWithoutABodyIsItsHeader(t *testing.T) {
+	for _, status := range []int{http.StatusNoContent, http.StatusNotModified} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			s := frameworktest.Start(t, streamPolicy, plugin("test", framework.Handlers{
+				"test": func(context.Context, *framework.Request) (*framework.Response, error) {
+					r := framework.EventStream(func(_ context.Context, w *framework.Stream) error { return w.Event("a") })
+					r.Status = status
+					return r, nil
+				},
+			}, framework.HandlerInfo{Name: "test", Stream: true}))
+			conn := s.Dial(t)
+			const get = "GET /stream HTTP/1.1\r\nHost: a\r\n"
+			if _, err := io.WriteString(conn, get+"\r\n"+get+"Connection: close\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			all, err := io.ReadAll(conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answers := strings.SplitAfter(string(all), "\r\n\r\n")
+			if len(answers) != 3 || answers[2] != "" {
+				t.Fatalf("two requests got %q", all)
+			}
+			for _, a := range answers[:2] {
+				if !strings.HasPrefix(a, "HTTP/1.1 "+strconv.Itoa(status)) || strings.Contains(a, "Transfer-Encoding") {
+					t.Errorf("got %q", a)
+				}
+			}
+		})
+	}
 }
 
 func TestAnUncachedAnswerIsCompressedAndValidated(t *testing.T) {

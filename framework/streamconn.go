@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -20,7 +19,7 @@ import (
 func (x *exchange) leave() bool {
 	conn := x.http.Conn()
 	at := frontOf(conn)
-	if at == nil || x.upload != nil || !x.http.Request.Header.IsHTTP11() || x.method == http.MethodHead {
+	if at == nil || x.upload != nil || !x.http.Request.Header.IsHTTP11() {
 		return false
 	}
 	a, b, header := x.app(), x.stream, &x.http.Response.Header
