@@ -184,6 +184,9 @@ func (r *refusal) layers() string {
 	return t.String()
 }
 
+// noRoute is the code of an answer where no route is; a handler's own 404 has another one.
+const noRoute = "not_found"
+
 // judge makes a refusal of an answer that is not good.
 func (c *adminClient) judge(of call, response *http.Response, answer []byte) error {
 	var said struct {
@@ -201,7 +204,7 @@ func (c *adminClient) judge(of call, response *http.Response, answer []byte) err
 	case !ours:
 		return fmt.Errorf("%s answers %s, and not as this program does; "+
 			"name another server with --server, or its policy with --policy", c.server, response.Status)
-	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
+	case status == http.StatusNotFound && said.Code == noRoute, status == http.StatusMethodNotAllowed:
 		return fmt.Errorf("nothing answers at %s%s; the server's policy needs a route there with the handler %s, "+
 			"or has it elsewhere: name it with --policy", response.Request.URL.Host, response.Request.URL.Path, of.handler)
 	case status == http.StatusUnauthorized, status == http.StatusForbidden && c.token != "":

@@ -1,5 +1,5 @@
 // Package cli gives a program built on the framework its commands: serve, check, explain, test, fmt, schema, new, plugins, cache,
-// conversation, slo, doctor, healthcheck, version and completion.
+// conversation, ticket, slo, doctor, healthcheck, version and completion.
 package cli
 
 import (
@@ -103,7 +103,7 @@ func (s *session) root() *cobra.Command {
 	root.SetFlagErrorFunc(s.flagError)
 	root.AddCommand(
 		s.serve(), s.check(), s.explain(), s.test(), s.format(), s.schema(), s.create(), s.plugins(), s.cache(),
-		s.conversation(), s.slo(), s.doctor(), s.healthcheck(),
+		s.conversation(), s.ticket(), s.slo(), s.doctor(), s.healthcheck(),
 		&cobra.Command{
 			Use: "version", Short: "Print the version", Args: s.args(0, 0),
 			RunE: func(*cobra.Command, []string) error { return s.printf("%s %s\n", s.Name, s.Version) },

@@ -58,6 +58,11 @@ func Plugin() framework.Plugin {
 				Name: "chat.export", Doc: "Returns all that is kept of a customer; its route belongs to the audience admin.",
 				Reads: framework.Inputs{Query: []string{"sessionId"}},
 			},
+			{
+				Name: "chat.tickets", Doc: "Lists the tickets of all customers, the oldest first; its route belongs to the audience admin.",
+				Reads: framework.Inputs{Query: []string{"status", "after", "limit"}},
+			},
+			{Name: "chat.ticket", Doc: "Closes a ticket or opens it again; its route belongs to the audience admin."},
 			{Name: "chat.erase", Doc: "Erases what is kept of a customer; its route belongs to the audience admin."},
 			{Name: "chat.recommendations", Doc: "Recommends products for a hair type and concerns."},
 			{Name: "chat.completions", Doc: "Answers as OpenAI's chat completions do, stream and not.", Stream: true},
@@ -141,7 +146,7 @@ func newChat(
 	reusable *cache.Cache, log *slog.Logger, registry *telemetry.Registry,
 ) (*chat, error) {
 	c := &chat{
-		talks: conversation.New(s.conversations, o.MaxTurns), desk: desk.New(s.tickets), active: s.active, answers: s.answers,
+		talks: conversation.New(s.conversations, o.MaxTurns), desk: desk.New(s.tickets, o.TicketTTL.D()), active: s.active, answers: s.answers,
 		cache:     reusable,
 		upstreams: m, options: o.Model, log: log, logContent: o.LogContent, metrics: newMetrics(registry),
 	}
@@ -171,6 +176,8 @@ func (c *chat) handlers() framework.Handlers {
 		"chat.clear":           c.clear,
 		"chat.export":          c.export,
 		"chat.erase":           c.eraseFor,
+		"chat.tickets":         c.tickets,
+		"chat.ticket":          c.settle,
 		"chat.recommendations": c.recommend,
 		"chat.completions":     c.completions,
 		"chat.models":          c.models,

@@ -73,7 +73,7 @@ func TestTicketIsOpenedAndFound(t *testing.T) {
 			t.Errorf("%+v: %+v", c, a)
 		}
 	}
-	b.desk = desk.New(failing{store.NewMemory(store.Limits{TTL: time.Hour, MaxBytes: 1 << 20})})
+	b.desk = desk.New(failing{store.NewMemory(store.Limits{TTL: time.Hour, MaxBytes: 1 << 20})}, time.Hour)
 	if a := b.ordered(t, "anna", responder.DeskRequest{Open: &desk.Draft{}}); a.Ticket != nil || a.Text == "" {
 		t.Errorf("without a store the answer is %+v", a)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,10 +21,13 @@ const (
 )
 
 // Desk keeps tickets. It may be used concurrently.
-type Desk struct{ tickets store.Store }
+type Desk struct {
+	tickets store.Store
+	ttl     time.Duration
+}
 
-// New returns a desk that keeps its tickets in a store of its own.
-func New(tickets store.Store) *Desk { return &Desk{tickets} }
+// New returns a desk that keeps its tickets in a store of its own, which keeps a value for ttl.
+func New(tickets store.Store, ttl time.Duration) *Desk { return &Desk{tickets, ttl} }
 
 // filed is a ticket as it is kept.
 type filed struct {
@@ -41,6 +45,9 @@ func (d *Desk) Open(ctx context.Context, session string, draft Draft) (*Ticket, 
 		Created: time.Now().UTC().Truncate(time.Second),
 	}}
 	if session == "" {
+		if err := d.enlist(ctx, &f.Ticket); err != nil {
+			return nil, err
+		}
 		return d.file(ctx, &f)
 	}
 	links, err := d.tickets.Lock(ctx, sessionKey(session), lockWithin)
@@ -54,6 +61,9 @@ func (d *Desk) Open(ctx context.Context, session string, draft Draft) (*Ticket, 
 	}
 	if len(live) >= maxPerSession {
 		return nil, ErrTooMany
+	}
+	if err := d.enlist(ctx, &f.Ticket); err != nil {
+		return nil, err
 	}
 	if _, err := d.file(ctx, &f); err != nil {
 		return nil, err
@@ -74,12 +84,9 @@ func (d *Desk) Open(ctx context.Context, session string, draft Draft) (*Ticket, 
 
 // live returns the tickets of a list of ids, as far as they are kept still.
 func (d *Desk) live(ctx context.Context, list []byte) ([]*filed, error) {
-	if list == nil {
-		return nil, nil
-	}
-	var ids []string
-	if err := json.Unmarshal(list, &ids); err != nil {
-		return nil, fmt.Errorf("read tickets of a conversation: %w", err)
+	ids, err := decodeIDs(list)
+	if err != nil {
+		return nil, err
 	}
 	var live []*filed
 	for _, id := range ids {
@@ -94,7 +101,17 @@ func (d *Desk) live(ctx context.Context, list []byte) ([]*filed, error) {
 	return live, nil
 }
 
-// file keeps a ticket.
+func decodeIDs(list []byte) (ids []string, err error) {
+	if list == nil {
+		return nil, nil
+	}
+	if err := json.Unmarshal(list, &ids); err != nil {
+		return nil, fmt.Errorf("read list of tickets: %w", err)
+	}
+	return ids, nil
+}
+
+// file keeps a new ticket.
 func (d *Desk) file(ctx context.Context, f *filed) (*Ticket, error) {
 	b, err := json.Marshal(f)
 	if err == nil {
@@ -112,6 +129,10 @@ func (d *Desk) get(ctx context.Context, id string) (*filed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read ticket: %w", err)
 	}
+	return decode(b)
+}
+
+func decode(b []byte) (*filed, error) {
 	if b == nil {
 		return nil, nil
 	}
@@ -168,8 +189,8 @@ func (d *Desk) Erase(ctx context.Context, session string) error {
 		return err
 	}
 	for _, f := range live {
-		f.Session, f.Summary = "", ""
-		if _, err := d.file(ctx, f); err != nil {
+		_, err := d.change(ctx, f.ID, func(f *filed) { f.Session, f.Summary = "", "" })
+		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 	}

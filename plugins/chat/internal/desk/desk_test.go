@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +30,7 @@ func openTicket(t testing.TB, d *desk.Desk, session string, draft desk.Draft) *d
 }
 
 func TestTicketIsGivenOnlyToItsCustomer(t *testing.T) {
-	d := desk.New(store.NewMemory(limits))
+	d := desk.New(store.NewMemory(limits), limits.TTL)
 	with := openTicket(t, d, "anna", desk.Draft{Order: "CMD-2024 118", Kind: "damage", Summary: "flacon cassé"})
 	without := openTicket(t, d, "anna", desk.Draft{Kind: "refund"})
 	nobody := openTicket(t, d, "", desk.Draft{Order: "12345", Kind: "return"})
@@ -63,7 +64,7 @@ func TestTicketIsGivenOnlyToItsCustomer(t *testing.T) {
 }
 
 func TestTicketsOfAConversationAreBounded(t *testing.T) {
-	d := desk.New(store.NewMemory(limits))
+	d := desk.New(store.NewMemory(limits), limits.TTL)
 	var many sync.WaitGroup
 	for i := range 30 {
 		many.Go(func() {
@@ -95,7 +96,7 @@ func TestErasedTicketSaysNothingOfItsCustomer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := desk.New(s)
+	d := desk.New(s, limits.TTL)
 	ticket := openTicket(t, d, "anna", desk.Draft{Order: "12345", Kind: "damage", Summary: "Je suis Anna, 06 12 34 56 78"})
 	for range 2 {
 		if err := d.Erase(t.Context(), "anna"); err != nil {
@@ -128,5 +129,94 @@ func TestMergeUnitesWhatTwoSidesOpened(t *testing.T) {
 	}
 	if got := desk.Merge([]byte(`{"id":"old"}`), []byte(`{"id":"new"}`)); string(got) != `{"id":"new"}` {
 		t.Errorf("merged tickets: %s", got)
+	}
+}
+
+// Whatever the size of pages, they hold every ticket once, the oldest first, also those that are opened meanwhile.
+func TestPagesHoldEveryTicket(t *testing.T) {
+	d := desk.New(store.NewMemory(limits), limits.TTL)
+	var all []string
+	for i := range 7 {
+		all = append(all, openTicket(t, d, fmt.Sprintf("s%d", i%2), desk.Draft{Kind: "delivery"}).ID)
+	}
+	for _, size := range []int{1, 2, 7, 100} {
+		if size == 2 {
+			all = append(all, openTicket(t, d, "", desk.Draft{Kind: "return"}).ID)
+		}
+		if got := pages(t, d, desk.Query{Limit: size}); strings.Join(got, " ") != strings.Join(all, " ") {
+			t.Errorf("pages of %d hold %v, want %v", size, got, all)
+		}
+	}
+	if closed, err := d.SetStatus(t.Context(), all[3], desk.Closed); err != nil || closed.Status != desk.Closed || closed.ID != all[3] {
+		t.Fatalf("closed: %+v, %v", closed, err)
+	}
+	if got := pages(t, d, desk.Query{Limit: 2, Status: desk.Closed}); len(got) != 1 || got[0] != all[3] {
+		t.Errorf("closed are %v", got)
+	}
+	if got := pages(t, d, desk.Query{Limit: 2, Status: desk.Open}); len(got) != len(all)-1 || slices.Contains(got, all[3]) {
+		t.Errorf("open are %v", got)
+	}
+	if kept, err := d.Find(t.Context(), "s1", all[3], ""); err != nil || kept.Status != desk.Closed {
+		t.Errorf("its customer finds %+v, %v", kept, err)
+	}
+	if _, err := d.SetStatus(t.Context(), all[3], desk.Open); err != nil {
+		t.Error(err)
+	}
+	if got := pages(t, d, desk.Query{Limit: 100, Status: desk.Open}); len(got) != len(all) {
+		t.Errorf("opened again, open are %v", got)
+	}
+	if _, err := d.SetStatus(t.Context(), "SAV-000000", desk.Closed); !errors.Is(err, desk.ErrNotFound) {
+		t.Errorf("the ticket of nobody: %v", err)
+	}
+}
+
+// pages returns the ids of all pages.
+func pages(t *testing.T, d *desk.Desk, q desk.Query) (ids []string) {
+	t.Helper()
+	for range 100 {
+		page, next, err := d.Page(t.Context(), q)
+		if err != nil || len(page) > q.Limit {
+			t.Fatalf("a page of %d: %d tickets, %v", q.Limit, len(page), err)
+		}
+		for _, ticket := range page {
+			ids = append(ids, ticket.ID)
+		}
+		if q.After = next; next == "" {
+			return ids
+		}
+	}
+	t.Fatal("the pages do not end")
+	return nil
+}
+
+func TestACursorOfNobodyIsRefused(t *testing.T) {
+	d := desk.New(store.NewMemory(limits), limits.TTL)
+	for _, after := range []string{"x", "2026-01-31", "2026-01-31.", "2026-01-31.-1", "2026-13-31.0", "2026-01-31.10001", ".1", "2026-01-31.1.1"} {
+		if _, _, err := d.Page(t.Context(), desk.Query{After: after, Limit: 1}); !errors.Is(err, desk.ErrCursor) {
+			t.Errorf("%q: %v", after, err)
+		}
+	}
+}
+
+// Of a customer's erasure and the shop's closing at once, neither undoes the other.
+func TestErasureAndClosingAtOnce(t *testing.T) {
+	d := desk.New(store.NewMemory(limits), limits.TTL)
+	for range 200 {
+		ticket := openTicket(t, d, "anna", desk.Draft{Order: "1", Summary: "Anna"})
+		var both sync.WaitGroup
+		both.Go(func() {
+			if err := d.Erase(t.Context(), "anna"); err != nil {
+				t.Error(err)
+			}
+		})
+		both.Go(func() {
+			if _, err := d.SetStatus(t.Context(), ticket.ID, desk.Closed); err != nil {
+				t.Error(err)
+			}
+		})
+		both.Wait()
+		if kept, err := d.Find(t.Context(), "", ticket.ID, "1"); err != nil || kept.Status != desk.Closed || kept.Summary != "" {
+			t.Fatalf("kept: %+v, %v", kept, err)
+		}
 	}
 }

@@ -1,5 +1,5 @@
 // Package desk is the after-sales desk: the tickets of customers whose orders need a person. It keeps them, and gives one out only
-// to the conversation that opened it, or to who knows its id and the number of its order.
+// to the conversation that opened it, to who knows its id and the number of its order, and to the shop's people.
 package desk
 
 import (
@@ -10,13 +10,16 @@ import (
 	"time"
 )
 
-// Open is the status of a ticket that waits for the shop.
-const Open = "open"
+// What a ticket's status may be.
+const (
+	Open   = "open" // it waits for the shop
+	Closed = "closed"
+)
 
 // Why the desk does not do what is asked; any other error says that it can't store or read now.
 var (
 	ErrNotFound = errors.New("no such ticket, or that of somebody else")
-	ErrTooMany  = errors.New("the conversation has opened as many tickets as it may")
+	ErrTooMany  = errors.New("the conversation, or all on this day, have opened as many tickets as they may")
 )
 
 // Ticket is a request that the shop's people answer. It is immutable.
