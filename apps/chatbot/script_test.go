@@ -24,7 +24,7 @@ import (
 var update = flag.Bool("update", false, "write expected outputs and generated files instead of comparing them")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"chatbot": main, "probe": probe})
+	testscript.Main(m, map[string]func(){"chatbot": main, "probe": probe, "plain-proxy": plainProxy})
 }
 
 // TestScripts runs the commands as users do. Beside testscript's own commands the scripts have
