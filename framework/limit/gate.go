@@ -165,7 +165,7 @@ func (g *Gate) tick() {
 		return
 	}
 	g.ticking = true
-	time.AfterFunc(paceSpan, func() {
+	time.AfterFunc(g.pace.length(true), func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.ticking = false
@@ -262,7 +262,7 @@ func (p Pass) Leave(tells bool) {
 	quiet := p.quiet && g.pace.few(g.inFlight) // as when an overload begins, many may have come meanwhile
 	g.inFlight--
 	if tells {
-		g.pace.ended(p.usual, now.Sub(p.start), quiet)
+		g.pace.end(p.usual, now.Sub(p.start), quiet)
 	}
 	g.adjust(now)
 	g.grant(now)

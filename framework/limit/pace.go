@@ -15,7 +15,8 @@ import (
 // long average, which the kinds that happen to be asked for would move, and a long overload would teach that it is normal.
 //
 // Before any run has ended, its time says nothing: then the limit doubles as long as goroutines that could run do run (the measure of
-// CockroachDB's admission control, /sched/latencies of runtime/metrics), and only so long.
+// CockroachDB's admission control, /sched/latencies of runtime/metrics), and only so long. It begins small and doubles quickly: those
+// of a first burst that are let in at once all have to end before it can fall.
 //
 // A server behind that becomes slow looks like overload until the limit has fallen to the least: what is measured there is the usual
 // time, and the limit grows again.
@@ -24,6 +25,7 @@ type pace struct {
 	since            time.Time // of the span
 	span             uint64
 	peak             int // under way at once in the span
+	ended            int // in the span
 	judged, late     int
 	excess           float64 // sum of how many times the time they may take the runs took
 	sched            [1]metrics.Sample
@@ -32,9 +34,10 @@ type pace struct {
 
 const (
 	paceSpan    = 100 * time.Millisecond
-	paceLongest = time.Second // that a span waits for enough runs to judge by
-	paceRuns    = 8           // are enough
-	paceFirst   = 128         // limit at first
+	paceLongest = time.Second           // that a span waits for enough runs to judge by
+	paceRuns    = 8                     // are enough
+	paceQuick   = 20 * time.Millisecond // that a span lasts in which places are short and no run ends
+	paceFirst   = 32                    // limit at first
 	slack       = 10 * time.Millisecond
 	tolerance   = 2
 )
@@ -80,8 +83,9 @@ func (p *pace) began(inFlight int) (quiet bool) {
 // few says whether so few are under way that none makes another late.
 func (p *pace) few(inFlight int) bool { return inFlight <= int(p.least) }
 
-// ended takes note of how long a run took.
-func (p *pace) ended(u *Usual, took time.Duration, quiet bool) {
+// end takes note of how long a run took.
+func (p *pace) end(u *Usual, took time.Duration, quiet bool) {
+	p.ended++
 	t := float64(took)
 	if u.span != p.span { // runs that took less on average, however many were under way, show what is usual
 		if u.n >= paceRuns && u.sum/u.n < u.time {
@@ -105,10 +109,18 @@ func (p *pace) ended(u *Usual, took time.Duration, quiet bool) {
 	}
 }
 
+// length is how long the span lasts at least, the way it is.
+func (p *pace) length(waited bool) time.Duration {
+	if waited && p.ended == 0 {
+		return paceQuick
+	}
+	return paceSpan
+}
+
 // adjust ends the span when it has lasted long enough, and says whether the limit has grown.
 func (p *pace) adjust(now time.Time, inFlight int, waited bool) (grown bool) {
 	lasted := now.Sub(p.since)
-	if lasted < paceSpan || p.judged > 0 && p.judged < paceRuns && lasted < paceLongest {
+	if lasted < p.length(waited) || p.judged > 0 && p.judged < paceRuns && lasted < paceLongest {
 		return false
 	}
 	limit, starved := p.now, p.starved()
@@ -122,7 +134,7 @@ func (p *pace) adjust(now time.Time, inFlight int, waited bool) (grown bool) {
 	case used && !starved:
 		p.now = min(p.most, 2*p.now)
 	}
-	p.since, p.peak, p.judged, p.late, p.excess = now, inFlight, 0, 0, 0
+	p.since, p.peak, p.ended, p.judged, p.late, p.excess = now, inFlight, 0, 0, 0, 0
 	p.span++
 	return p.now > limit
 }
