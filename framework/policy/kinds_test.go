@@ -34,6 +34,7 @@ var problemKinds = []string{
 	kindIdleTooLong,
 	kindDelayTooLong,
 	kindNoLimit,
+	kindIgnoredLimit,
 	kindCORSCredentials,
 	kindSinkPath,
 	kindRedisAddress,
