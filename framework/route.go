@@ -108,12 +108,12 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 	if rt.promise, err = g.openPromise(p); err != nil {
 		return nil, err
 	}
-	if p.Limits.Requests > 0 && !info.Always {
+	if p.Limits.Requests > 0 {
 		if err := g.limiters(rt); err != nil {
 			return nil, err
 		}
 	}
-	if p.Limits.InFlight > 0 && !info.Always {
+	if p.Limits.InFlight > 0 {
 		rt.inFlight = limit.NewInFlight(p.Limits.InFlight)
 	}
 	if p.Compress {

@@ -154,8 +154,8 @@ func (c *routeChecker) checkHandler(h Handler) {
 	if h.Gateway && r.Compress {
 		c.problem("compress", kindGatewayCompressed, h.Name+" passes answers on as they came", "drop compress, or compress them where they are made")
 	}
-	if h.Always && c.has("limits.requests") {
-		c.problem("limits.requests", kindIgnoredLimit, h.Name+" always answers: who is told nothing takes the server for a dead one", "drop limits")
+	if h.Always && (r.Limits.Requests > 0 || r.Limits.InFlight > 0) {
+		c.problem("limits", kindIgnoredLimit, h.Name+" always answers: who is told nothing takes the server for a dead one", "drop limits")
 	}
 	if !h.Stream && !h.Gateway && c.has("stream") {
 		c.problem("stream", kindNotAStream, h.Name+" does not answer with a stream", "drop the stream table")

@@ -46,7 +46,7 @@ const (
 	kindIdleTooLong       = "idle-too-long"        // the stream ends before it is idle
 	kindDelayTooLong      = "delay-too-long"       // a delayed request times out
 	kindNoLimit           = "no-limit"             // about a limit of requests that the route has not
-	kindIgnoredLimit      = "ignored-limit"        // a limit of requests on what always answers
+	kindIgnoredLimit      = "ignored-limit"        // limits of what always answers
 	kindCORSCredentials   = "cors-credentials"     // credentials for any origin
 	kindSinkPath          = "sink-path"            // a file sink without a path, or a path without a file sink
 	kindRedisAddress      = "redis-address"        // Redis in two places, or Sentinels without addresses
