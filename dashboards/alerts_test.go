@@ -182,12 +182,12 @@ func TestAlertsLive(t *testing.T) {
 	defer behind.Close()
 	fragile := receive(t, func(http.ResponseWriter, *http.Request) {})
 	traces := receive(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-	model := run(t, freeAddress(t), "/stats", chatbot, "model-mock")
+	model := run(t, frameworktest.FreeAddress(t), "/stats", chatbot, "model-mock")
 	tls := certify(t)
 	policy := fmt.Sprintf(shop, tls.dir, traces.address, redis.Port, behind.URL, fragile.address, model.address)
-	first := serve(t, chatbot, freeAddress(t), policy)
-	second := serve(t, chatbot, freeAddress(t), policy)
-	third := serve(t, chatbot, freeAddress(t), policy)
+	first := serve(t, chatbot, frameworktest.FreeAddress(t), policy)
+	second := serve(t, chatbot, frameworktest.FreeAddress(t), policy)
+	third := serve(t, chatbot, frameworktest.FreeAddress(t), policy)
 	// The program has no handler that panics.
 	panicking := frameworktest.Start(t, `
 version = 1

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/innatural/chatbot/framework/frameworktest"
 )
 
 // build builds the program that is shipped.
@@ -125,7 +127,7 @@ type receiver struct {
 
 func receive(t *testing.T, handler http.HandlerFunc) *receiver {
 	t.Helper()
-	r := &receiver{t: t, address: freeAddress(t), handler: handler}
+	r := &receiver{t: t, address: frameworktest.FreeAddress(t), handler: handler}
 	t.Cleanup(r.stop)
 	r.start()
 	return r

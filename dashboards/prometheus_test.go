@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/innatural/chatbot/framework/frameworktest"
 )
 
 const patience = time.Minute
@@ -73,7 +74,7 @@ func startPrometheus(t *testing.T, targets map[string][]string, args ...string) 
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
+	address := frameworktest.FreeAddress(t)
 	log := &strings.Builder{}
 	args = append(args, "--config.file", file, "--storage.tsdb.path", filepath.Join(folder, "data"),
 		"--web.listen-address", address, "--enable-feature=exemplar-storage", "--log.level=warn")
@@ -105,17 +106,6 @@ func startPrometheus(t *testing.T, targets map[string][]string, args ...string) 
 func list(texts []string) string {
 	b, _ := json.Marshal(texts) // texts never fail
 	return string(b)
-}
-
-// freeAddress returns an address on this machine that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (p *prometheus) await(what string, is func() bool) {

@@ -131,6 +131,17 @@ func (s *Server) Dial(t testing.TB) net.Conn {
 	return conn
 }
 
+// FreeAddress returns an address of this machine on which nobody listens, for a program that has to be told where to listen.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // it was only asked for
+	return l.Addr().String()
+}
+
 // VerifyNoLeaks runs the tests of a package and fails when goroutines of theirs are left. It knows those that fasthttp keeps: one
 // for the Date header for as long as the process lives, and idle workers for ten seconds.
 func VerifyNoLeaks(m *testing.M) {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/innatural/chatbot/framework/frameworktest"
 	"github.com/innatural/chatbot/framework/frameworktest/redistest"
 )
 
@@ -58,7 +59,7 @@ func TestTheImagesBinaryNeedsNothing(t *testing.T) {
 	// As the Dockerfile has them, but for ports of the test's own.
 	text := read(t, "Dockerfile")
 	env := regexp.MustCompile(`POLICY__\w+=\S+`).FindAllString(text, -1)
-	address, admin := freeAddress(t), freeAddress(t)
+	address, admin := frameworktest.FreeAddress(t), frameworktest.FreeAddress(t)
 	env = append(env, "POLICY__SERVER__LISTEN="+address, "POLICY__SERVER__ADMIN__LISTEN="+admin, "POLICY__SERVER__GRACE=0s")
 	server := inside(env, "serve", "--policy", "/etc/chatbot/chatbot.toml")
 	if err := server.Start(); err != nil {
@@ -135,7 +136,7 @@ func TestAPolicyTellsACDN(t *testing.T) {
 	if err := os.WriteFile(file, []byte(blocks[0][1]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
+	address := frameworktest.FreeAddress(t)
 	start(t, nil, filepath.Join(built, "v1", "chatbot"), "serve", "--policy", file, "--listen", address)
 	eventually(t, "it serves", func() bool { return status("http://"+address+"/api/products") == http.StatusOK })
 	for range 2 { // made, and from the cache

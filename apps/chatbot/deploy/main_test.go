@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/innatural/chatbot/framework/frameworktest"
 )
 
 const (
@@ -142,25 +143,15 @@ type instance struct {
 func startShop(t *testing.T, version, address string, env ...string) *instance {
 	t.Helper()
 	if address == "" {
-		address = freeAddress(t)
+		address = frameworktest.FreeAddress(t)
 	}
-	i := &instance{address: address, admin: freeAddress(t)}
+	i := &instance{address: address, admin: frameworktest.FreeAddress(t)}
 	i.process = start(t, append([]string{
 		"POLICY__SERVER__LISTEN=" + i.address, "POLICY__SERVER__ADMIN__LISTEN=" + i.admin, "POLICY__SERVER__ADMIN__ONLY=/metrics",
 		"POLICY__LOG__LEVEL=warn", "POLICY__DEFAULTS__SLOW=10s", "POLICY__LOG__ACCESS__ENABLED=false",
 	}, env...), filepath.Join(built, version, "chatbot"), "serve", "--policy", policy)
 	eventually(t, "the shop is ready", func() bool { return status("http://"+i.admin+"/readyz") == http.StatusOK })
 	return i
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func eventually(t *testing.T, what string, holds func() bool) {

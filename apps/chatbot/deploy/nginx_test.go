@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/innatural/chatbot/framework/frameworktest"
 	"github.com/innatural/chatbot/framework/frameworktest/redistest"
 )
 
@@ -28,7 +29,7 @@ func startNginx(t *testing.T, one, two string, replace ...string) string {
 		}
 	}
 	dir := t.TempDir()
-	address := freeAddress(t)
+	address := frameworktest.FreeAddress(t)
 	text := read(t, "nginx.conf")
 	for i := range replace {
 		if i%2 == 0 && !strings.Contains(text, replace[i]) {

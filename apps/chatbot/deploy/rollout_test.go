@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/innatural/chatbot/framework/frameworktest"
 	"github.com/innatural/chatbot/framework/frameworktest/redistest"
 )
 
@@ -32,7 +33,7 @@ var stopping = []string{"POLICY__SERVER__GRACE=4s", "POLICY__SERVER__DRAIN=20s"}
 // instance must know of it.
 func startModel(t *testing.T) []string {
 	t.Helper()
-	address := freeAddress(t)
+	address := frameworktest.FreeAddress(t)
 	start(t, nil, filepath.Join(built, "v1", "chatbot"), "model-mock", "--listen", address, "--ttft", "100ms", "--per-token", "25ms",
 		"--text", strings.Repeat("Of course. ", 20))
 	eventually(t, "the model answers", func() bool { return status("http://"+address+"/v1/models") != 0 })
@@ -101,7 +102,7 @@ func TestProcessesHandOverTheirSockets(t *testing.T) {
 	}
 	install("v1")
 	systemd := listenManager(t)
-	address, admin := freeAddress(t), freeAddress(t)
+	address, admin := frameworktest.FreeAddress(t), frameworktest.FreeAddress(t)
 	env := append(append(startModel(t), stopping...), "NOTIFY_SOCKET="+systemd.path, "WATCHDOG_USEC=3000000",
 		"POLICY__SERVER__LISTEN="+address, "POLICY__SERVER__ADMIN__LISTEN="+admin, "POLICY__LOG__ACCESS__ENABLED=false")
 	p := start(t, env, binary, "serve", "--policy", policy)

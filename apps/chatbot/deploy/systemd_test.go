@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/innatural/chatbot/framework/frameworktest"
 )
 
 // units copies the units to a folder, with a binary that is there.
@@ -64,7 +66,7 @@ func TestSocketsOfSystemd(t *testing.T) {
 	if err != nil {
 		t.Fatal("this test needs systemd-socket-activate: apt-get install systemd")
 	}
-	public, admin := freeAddress(t), freeAddress(t)
+	public, admin := frameworktest.FreeAddress(t), frameworktest.FreeAddress(t)
 	elsewhere := []string{"POLICY__SERVER__LISTEN=127.0.0.1:1", "POLICY__SERVER__ADMIN__LISTEN=127.0.0.1:2"} // where nothing can be opened
 	args := []string{"-l", public, "-l", admin, "--fdname=public:admin", "-E", elsewhere[0], "-E", elsewhere[1]}
 	start(t, nil, program, append(args, filepath.Join(built, "v1", "chatbot"), "serve", "--policy", policy)...)
