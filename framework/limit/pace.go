@@ -15,8 +15,10 @@ import (
 // long average, which the kinds that happen to be asked for would move, and a long overload would teach that it is normal.
 //
 // Before any run has ended, its time says nothing: then the limit doubles as long as goroutines that could run do run (the measure of
-// CockroachDB's admission control, /sched/latencies of runtime/metrics), and only so long. It begins small and doubles quickly: those
-// of a first burst that are let in at once all have to end before it can fall.
+// CockroachDB's admission control, /sched/latencies of runtime/metrics), and only so long.
+//
+// The limit falls only when more than half of it is used, and begins at a number that a slow server behind one route does not use half
+// of: with a smaller one, an overload that comes at once would be answered sooner, and some of those who ask other routes be refused.
 //
 // A server behind that becomes slow looks like overload until the limit has fallen to the least: what is measured there is the usual
 // time, and the limit grows again.
@@ -37,7 +39,7 @@ const (
 	paceLongest = time.Second           // that a span waits for enough runs to judge by
 	paceRuns    = 8                     // are enough
 	paceQuick   = 20 * time.Millisecond // that a span lasts in which places are short and no run ends
-	paceFirst   = 32                    // limit at first
+	paceFirst   = 128                   // limit at first
 	slack       = 10 * time.Millisecond
 	tolerance   = 2
 )
