@@ -333,6 +333,9 @@ func faulty(t *testing.T, server string) string {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
+		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil { // else it closes the request before the proxy has seen its end
+			t.Error(err)
+		}
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)

@@ -143,7 +143,12 @@ func TestAnAnswerThatIsLostOnTheWayIsGivenAgain(t *testing.T) {
 		return err
 	}
 	way.ErrorLog = log.New(io.Discard, "", 0)
-	proxy := httptest.NewServer(way)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil { // else it closes the request before the proxy has seen its end
+			t.Error(err)
+		}
+		way.ServeHTTP(w, r)
+	}))
 	t.Cleanup(proxy.Close)
 	p := browsertest.Open(t, browsertest.Device{Width: 360, Height: 740})
 	p.Go(proxy.URL)
