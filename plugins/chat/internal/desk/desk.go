@@ -45,9 +45,6 @@ func (d *Desk) Open(ctx context.Context, session string, draft Draft) (*Ticket, 
 		Created: time.Now().UTC().Truncate(time.Second),
 	}}
 	if session == "" {
-		if err := d.enlist(ctx, &f.Ticket); err != nil {
-			return nil, err
-		}
 		return d.file(ctx, &f)
 	}
 	links, err := d.tickets.Lock(ctx, sessionKey(session), lockWithin)
@@ -61,9 +58,6 @@ func (d *Desk) Open(ctx context.Context, session string, draft Draft) (*Ticket, 
 	}
 	if len(live) >= maxPerSession {
 		return nil, ErrTooMany
-	}
-	if err := d.enlist(ctx, &f.Ticket); err != nil {
-		return nil, err
 	}
 	if _, err := d.file(ctx, &f); err != nil {
 		return nil, err
@@ -111,8 +105,11 @@ func decodeIDs(list []byte) (ids []string, err error) {
 	return ids, nil
 }
 
-// file keeps a new ticket.
+// file lists a new ticket and keeps it.
 func (d *Desk) file(ctx context.Context, f *filed) (*Ticket, error) {
+	if err := d.enlist(ctx, &f.Ticket); err != nil {
+		return nil, err
+	}
 	b, err := json.Marshal(f)
 	if err == nil {
 		err = d.tickets.Put(ctx, ticketKey(f.ID), b)
@@ -184,12 +181,12 @@ func (d *Desk) Erase(ctx context.Context, session string) error {
 		return fmt.Errorf("erase tickets: %w", err)
 	}
 	defer links.Release()
-	live, err := d.live(ctx, links.Value)
+	ids, err := decodeIDs(links.Value)
 	if err != nil {
 		return err
 	}
-	for _, f := range live {
-		_, err := d.change(ctx, f.ID, func(f *filed) { f.Session, f.Summary = "", "" })
+	for _, id := range ids {
+		_, err := d.change(ctx, id, func(f *filed) { f.Session, f.Summary = "", "" })
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
