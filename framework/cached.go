@@ -194,7 +194,7 @@ var emptyResponse = &Response{}
 
 // fetch runs the handler for the cache. It may outlive the request that caused it.
 func (rt *route) fetch(ctx context.Context, view Request) (*httpcache.Response, error) {
-	c, err := rt.gen.app.start(ctx, rt, view)
+	c, err := rt.gen.app.start(ctx, rt, func() Request { return view })
 	if err != nil {
 		return nil, err
 	}

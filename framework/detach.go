@@ -60,8 +60,8 @@ type result struct {
 }
 
 // start runs the route's handler, once there is a place for it. It refuses when too many abandoned handlers still run, and when the
-// server is overloaded; never critical work, by which somebody finds out what is wrong.
-func (a *App) start(ctx context.Context, rt *route, req Request) (*call, error) {
+// server is overloaded; never critical work, by which somebody finds out what is wrong. The request is copied only when it is let in.
+func (a *App) start(ctx context.Context, rt *route, request func() Request) (*call, error) {
 	if rt.priority != limit.Critical && a.abandoned.Load() >= int64(rt.gen.policy.Server.MaxAbandoned) {
 		rt.refused(rejectedAbandoned)
 		return nil, errBusy
@@ -70,7 +70,8 @@ func (a *App) start(ctx context.Context, rt *route, req Request) (*call, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &call{app: a, route: rt, req: req, upload: req.upload, answered: make(chan struct{}, 1), pass: pass}
+	c := &call{app: a, route: rt, req: request(), answered: make(chan struct{}, 1), pass: pass}
+	c.upload = c.req.upload
 	ctx, c.span = telemetry.Span(ctx, rt.policy.Handler, trace.SpanKindInternal)
 	c.Context, c.cancel = context.WithCancelCause(ctx)
 	if !rt.info.Stream && !rt.info.Gateway {

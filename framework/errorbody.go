@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // The forms of an error's body. The field names are the contract's.
@@ -50,11 +52,12 @@ var openAITypes = map[int]string{
 }
 
 // errorResponse writes an error in the form that its client expects.
-func errorResponse(e *Error, form errorForm, id string, now time.Time) *Response {
+func errorResponse(r *fasthttp.Response, e *Error, form errorForm, id string, now time.Time) {
 	var v any
 	contentType := "application/json; charset=utf-8"
 	status := e.Status
-	h := http.Header{"Cache-Control": {"no-store"}}
+	h := &r.Header
+	h.Set(fasthttp.HeaderCacheControl, "no-store")
 	switch form {
 	case formAPI:
 		v = apiError{
@@ -90,9 +93,10 @@ func errorResponse(e *Error, form errorForm, id string, now time.Time) *Response
 	if err != nil { // strings and numbers always encode
 		body = []byte(`{}`)
 	}
-	h.Set("Content-Type", contentType)
+	h.SetContentType(contentType)
 	if e.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+		h.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
-	return &Response{Status: status, Header: h, Body: body}
+	r.SetStatusCode(status)
+	r.SetBodyRaw(body)
 }

@@ -81,9 +81,9 @@ var (
 
 // asError turns what a handler returned into an answer.
 func asError(err error) *Error {
-	var e *Error
+	e, ok := errors.AsType[*Error](err)
 	switch {
-	case errors.As(err, &e) && e.Status >= 400 && e.Status <= 599:
+	case ok && e.Status >= 400 && e.Status <= 599:
 		return e
 	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		return errTimeout

@@ -136,10 +136,6 @@ var fieldViews = sync.Pool{New: func() any {
 
 // finish writes the answer and leaves its traces. A stream leaves them at its end.
 func (x *exchange) finish(response *Response, err error) {
-	failure := err
-	if err != nil {
-		response = x.failed(err)
-	}
 	header := &x.http.Response.Header
 	rt := x.route
 	passedOn := (rt.info.Gateway || rt.standard != nil) && err == nil // it is another server's answer
@@ -152,11 +148,10 @@ func (x *exchange) finish(response *Response, err error) {
 	case passedOn:
 		x.writeAsIs(response)
 		x.http.Response.SetBodyRaw(response.Body)
+	case err != nil:
+		x.writeError(err)
 	default:
 		x.writeUncached(response)
-		for name, value := range x.result.Header() { // of an error that came through the cache
-			header.Add(name, value)
-		}
 	}
 	if x.result.Status == 0 {
 		for _, f := range rt.headers {
@@ -192,7 +187,7 @@ func (x *exchange) finish(response *Response, err error) {
 		if f, ok := x.http.Conn().(*frontConn); ok {
 			f.large = len(body) > writeBuffer && x.method != http.MethodHead
 		}
-		x.done(len(body), failure)
+		x.done(len(body), err)
 		return
 	}
 	x.stream.onEnd = func(written int64, err error) {
@@ -241,14 +236,17 @@ func (x *exchange) bodyless() bool {
 	return x.method == http.MethodHead || x.status < http.StatusOK || x.status == http.StatusNoContent || x.status == http.StatusNotModified
 }
 
-// failed turns an error into the answer that its client expects.
-func (x *exchange) failed(err error) *Response {
+// writeError answers an error in the form that its client expects.
+func (x *exchange) writeError(err error) {
 	form := errorFormOf(x.path, string(x.http.Request.Header.Peek(fasthttp.HeaderAccept)))
 	e := asError(err)
 	if e == errTimeout && x.route.info.Gateway {
 		e = errGatewayTimeout
 	}
-	return errorResponse(e, form, x.about.ID, x.start)
+	errorResponse(&x.http.Response, e, form, x.about.ID, x.start)
+	for name, value := range x.result.Header() { // when it came through the cache
+		x.http.Response.Header.Add(name, value)
+	}
 }
 
 // writeUncached writes an answer that is not stored here, and what caches downstream may do with it. Only one that can be

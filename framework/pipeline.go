@@ -124,7 +124,7 @@ func (x *exchange) handle() (*Response, error) {
 	if err := x.work(); err != nil {
 		return nil, err
 	}
-	c, err := x.app().start(x.context(), x.route, x.snapshot())
+	c, err := x.app().start(x.context(), x.route, x.snapshot)
 	if err != nil {
 		return nil, err
 	}

@@ -183,7 +183,7 @@ func (x *exchange) carry(body io.ReadCloser, size int64) {
 
 // forward runs the handler for the cache, with the whole request. It may outlive the request that caused it.
 func (rt *route) forward(ctx context.Context, req Request) (*httpcache.Origin, error) {
-	c, err := rt.gen.app.start(ctx, rt, req)
+	c, err := rt.gen.app.start(ctx, rt, func() Request { return req })
 	if err != nil {
 		return nil, err
 	}

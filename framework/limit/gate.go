@@ -246,7 +246,7 @@ func (g *Gate) admit(now time.Time, usual *Usual) Pass {
 }
 
 func (g *Gate) pass(now time.Time, usual *Usual) Pass {
-	return Pass{gate: g, usual: usual, start: now, quiet: g.pace.began(g.inFlight)}
+	return Pass{gate: g, usual: usual, start: now, quiet: g.pace.began(now, usual, g.inFlight)}
 }
 
 // Leave gives the place back. A run tells how long its kind takes unless it has failed early, which says nothing about that. Leaving

@@ -2,11 +2,14 @@ package limit_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,6 +145,35 @@ func TestSlowWorkIsNotShed(t *testing.T) {
 	})
 }
 
+// Of a burst that the processors can't take, little is let in at once, though nothing is known yet of how long a run takes.
+func TestABurstOfProcessorWork(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	g := limit.NewGate(limit.GateOptions{InFlight: 1000, Queue: 1000, Wait: time.Minute})
+	var usual limit.Usual
+	var most atomic.Int64
+	var all sync.WaitGroup
+	for range 300 {
+		all.Go(func() {
+			pass, err := g.Enter(t.Context(), limit.Normal, time.Now().Add(time.Minute), &usual)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			most.Store(max(most.Load(), int64(g.Stats().InFlight)))
+			runtime.Gosched() // the others come before it is done
+			var sum [sha256.Size]byte
+			for range 20_000 { // a few milliseconds
+				sum = sha256.Sum256(sum[:])
+			}
+			pass.Leave(true)
+		})
+	}
+	all.Wait()
+	if n := most.Load(); n > 48 {
+		t.Errorf("%d were under way at once", n)
+	}
+}
+
 // A server behind one route that becomes slow keeps more runs under way than usual, and is no reason to refuse other routes.
 func TestSlowWorkOfOneKindDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -163,6 +195,40 @@ func TestSlowWorkOfOneKindDelaysNoOther(t *testing.T) {
 			}
 			all.Go(func() { run(&slow, takes) })
 			all.Go(func() { run(&quick, time.Millisecond) })
+			time.Sleep(50 * time.Millisecond)
+		}
+		all.Wait()
+	})
+}
+
+// A server behind one route that answers no more keeps all places only for a moment.
+func TestHungWorkOfOneKindDelaysNoOtherForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := limit.NewGate(limit.GateOptions{InFlight: 1000, Queue: 1000, Wait: 500 * time.Millisecond})
+		var hung, quick limit.Usual
+		run := func(of *limit.Usual, takes time.Duration) error {
+			pass, err := g.Enter(t.Context(), limit.Normal, time.Now().Add(time.Minute), of)
+			if err != nil {
+				return err
+			}
+			time.Sleep(takes)
+			pass.Leave(true)
+			return nil
+		}
+		for range 100 {
+			if err := errors.Join(run(&hung, time.Millisecond), run(&quick, time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var all sync.WaitGroup
+		for range 200 {
+			all.Go(func() { _ = run(&hung, 10*time.Second) })
+		}
+		time.Sleep(1200 * time.Millisecond)
+		for n := range 100 {
+			if err := run(&quick, time.Millisecond); err != nil {
+				t.Errorf("%d: %v", n, err)
+			}
 			time.Sleep(50 * time.Millisecond)
 		}
 		all.Wait()

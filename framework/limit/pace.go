@@ -15,10 +15,11 @@ import (
 // long average, which the kinds that happen to be asked for would move, and a long overload would teach that it is normal.
 //
 // Before any run has ended, its time says nothing: then the limit doubles as long as goroutines that could run do run (the measure of
-// CockroachDB's admission control, /sched/latencies of runtime/metrics), and only so long.
+// CockroachDB's admission control), and only so long.
 //
-// The limit falls only when more than half of it is used, and begins at a number that a slow server behind one route does not use half
-// of: with a smaller one, an overload that comes at once would be answered sooner, and some of those who ask other routes be refused.
+// At first, and after a calm, the limit is small, so that little of a burst is let in before it is known for one. It doubles then, up to
+// a number that a slow server behind one route does not use, unless goroutines that could run do not: how late runs are does not matter
+// so long, as those of that one route would have the others refused. Afterwards it falls only when more than half of it is used.
 //
 // A server behind that becomes slow looks like overload until the limit has fallen to the least: what is measured there is the usual
 // time, and the limit grows again.
@@ -29,19 +30,25 @@ type pace struct {
 	peak             int // under way at once in the span
 	ended            int // in the span
 	judged, late     int
-	excess           float64 // sum of how many times the time they may take the runs took
-	sched            [1]metrics.Sample
-	before           []uint64 // of the histogram
+	excess           float64   // sum of how many times the time they may take the runs took
+	soonest          float64   // that a run may take of those that began since one ended; 0 when nothing is known of any
+	asked            time.Time // when the first of them began
+	opening          bool      // the limit doubles still
+	calm             int       // spans in a row in which places were not short
+	runnable         [1]metrics.Sample
 }
 
 const (
-	paceSpan    = 100 * time.Millisecond
-	paceLongest = time.Second           // that a span waits for enough runs to judge by
-	paceRuns    = 8                     // are enough
-	paceQuick   = 20 * time.Millisecond // that a span lasts in which places are short and no run ends
-	paceFirst   = 128                   // limit at first
-	slack       = 10 * time.Millisecond
-	tolerance   = 2
+	paceSpan     = 100 * time.Millisecond
+	paceLongest  = time.Second           // that a span waits for enough runs to judge by
+	paceRuns     = 8                     // are enough
+	paceQuick    = 20 * time.Millisecond // that a span lasts in which places are short and no run ends
+	paceFirst    = 32                    // limit at first
+	paceOpen     = 64                    // limit up to which it does not matter how late runs are
+	paceCalm     = 10                    // spans without a shortage of places are a calm
+	paceRunnable = 8                     // goroutines that could run, for each processor, are too many
+	slack        = 10 * time.Millisecond
+	tolerance    = 2
 )
 
 // Usual is how long a kind of run takes when few are under way: a moving average. It belongs to one Gate. The zero value knows nothing
@@ -56,8 +63,8 @@ type Usual struct {
 }
 
 func (p *pace) reset(now time.Time) {
-	p.now, p.since = paceFirst, now
-	p.sched[0].Name = "/sched/latencies:seconds"
+	p.now, p.since, p.opening = paceFirst, now, true
+	p.runnable[0].Name = "/sched/goroutines/runnable:goroutines"
 }
 
 func (p *pace) bound(most int) {
@@ -77,10 +84,20 @@ func (p *pace) limit() int {
 }
 
 // began takes note of a run, and says whether few are under way with it.
-func (p *pace) began(inFlight int) (quiet bool) {
+func (p *pace) began(now time.Time, u *Usual, inFlight int) (quiet bool) {
 	p.peak = max(p.peak, inFlight)
+	switch {
+	case u.runs == 0:
+	case p.soonest == 0:
+		p.soonest, p.asked = u.may(), now
+	default:
+		p.soonest = min(p.soonest, u.may())
+	}
 	return p.few(inFlight)
 }
+
+// may is how long a run may take before it is late, in nanoseconds.
+func (u *Usual) may() float64 { return max(tolerance*u.time, u.time+float64(slack)) }
 
 // few says whether so few are under way that none makes another late.
 func (p *pace) few(inFlight int) bool { return inFlight <= int(p.least) }
@@ -103,7 +120,7 @@ func (p *pace) end(u *Usual, took time.Duration, quiet bool) {
 	if u.runs == 0 {
 		return
 	}
-	ratio := t / max(tolerance*u.time, u.time+float64(slack))
+	ratio := t / u.may()
 	p.judged++
 	p.excess += min(ratio, 4)
 	if ratio > 1 {
@@ -113,7 +130,7 @@ func (p *pace) end(u *Usual, took time.Duration, quiet bool) {
 
 // length is how long the span lasts at least, the way it is.
 func (p *pace) length(waited bool) time.Duration {
-	if waited && p.ended == 0 {
+	if waited && p.ended == 0 && (p.soonest == 0 || p.soonest >= float64(paceSpan)) {
 		return paceQuick
 	}
 	return paceSpan
@@ -126,7 +143,23 @@ func (p *pace) adjust(now time.Time, inFlight int, waited bool) (grown bool) {
 		return false
 	}
 	limit, starved := p.now, p.starved()
-	switch used := waited || p.peak >= int(p.now); {
+	used := waited || p.peak >= int(p.now)
+	silent := now.Sub(p.asked)
+	overdue := p.ended == 0 && p.soonest > 0 && p.soonest < float64(silent) && silent < paceLongest
+	p.calm++
+	if used {
+		p.calm = 0
+	}
+	if p.calm == paceCalm {
+		p.now, p.opening = min(p.most, max(p.now, paceFirst)), true
+	}
+	p.opening = p.opening && !starved && (p.now < paceOpen || !used)
+	switch {
+	case overdue: // late, and it is not known yet by how much
+	case p.opening:
+		if p.now < paceOpen && (waited || float64(p.peak) > p.now/2) {
+			p.now = min(p.most, 2*p.now)
+		}
 	case 2*p.late > p.judged:
 		if float64(p.peak) > p.now/2 { // else it is not for how many there are
 			p.now = max(p.least, p.now*min(0.9, max(0.5, float64(p.judged)/p.excess)))
@@ -136,28 +169,16 @@ func (p *pace) adjust(now time.Time, inFlight int, waited bool) (grown bool) {
 	case used && !starved:
 		p.now = min(p.most, 2*p.now)
 	}
+	if p.ended > 0 {
+		p.soonest = 0
+	}
 	p.since, p.peak, p.ended, p.judged, p.late, p.excess = now, inFlight, 0, 0, 0, 0
 	p.span++
 	return p.now > limit
 }
 
-// starved says whether half of the goroutines that could run in the span waited longer for it than the slack.
+// starved says whether so many goroutines that could run do not that one waits for longer than a span of the scheduler (10 ms) or so.
 func (p *pace) starved() bool {
-	metrics.Read(p.sched[:])
-	if p.sched[0].Value.Kind() != metrics.KindFloat64Histogram {
-		return false
-	}
-	h := p.sched[0].Value.Float64Histogram()
-	var all, waited uint64
-	for i, n := range h.Counts {
-		if p.before != nil {
-			n -= p.before[i]
-		}
-		all += n
-		if h.Buckets[i] >= slack.Seconds() {
-			waited += n
-		}
-	}
-	p.before = append(p.before[:0], h.Counts...)
-	return 2*waited > all
+	metrics.Read(p.runnable[:])
+	return p.runnable[0].Value.Kind() == metrics.KindUint64 && p.runnable[0].Value.Uint64() >= paceRunnable*uint64(runtime.GOMAXPROCS(0)) //nolint:gosec // positive
 }
