@@ -48,9 +48,9 @@ func (b *Builder) Add(doc, field int, language, s string) {
 			continue
 		}
 		key := fieldKey{lang, doc, field}
-		for _, t := range b.lex.terms(tokens, lang, func(t Token) string { return b.stem(t, lang) }) {
+		b.lex.terms(tokens, lang, func(t Token) string { return b.stem(t, lang) }, func(t term) {
 			b.fields[key] = append(b.fields[key], t.text)
-		}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package text
 import (
 	"cmp"
 	"slices"
+	"sync"
 )
 
 const (
@@ -60,41 +61,69 @@ func (ix *Index) search(query, language string, limit int) (hits []Hit, read int
 	if len(groups) == 0 || limit <= 0 || ix.docs == 0 {
 		return nil, 0
 	}
-	scores, covered, best := make([]float32, ix.docs), make([]float32, ix.docs), make([]float32, ix.docs)
-	topics := make([]int, ix.docs)
+	s := ix.tallies()
+	defer scratches.Put(s)
 	asked := 0.0
 	for _, g := range groups {
 		asked += g.mass
 		for _, m := range g.meanings {
 			for _, p := range ix.postings[m.term] {
 				read++
-				gain := p.impact*m.weight - best[p.doc]
+				t := &s.tallies[p.doc]
+				gain := p.impact*m.weight - t.best
 				if gain <= 0 {
 					continue
 				}
-				if best[p.doc] == 0 {
-					covered[p.doc] += float32(g.mass)
+				if t.best == 0 {
+					t.covered += float32(g.mass)
 					if m.topic {
-						topics[p.doc]++
+						t.topics++
 					}
 				}
-				best[p.doc] += gain
-				scores[p.doc] += gain
+				t.best += gain
+				t.score += gain
 			}
 		}
 		for _, m := range g.meanings {
 			for _, p := range ix.postings[m.term] {
-				best[p.doc] = 0
+				s.tallies[p.doc].best = 0
 			}
 		}
 	}
-	for doc, score := range scores {
-		if score > 0 {
-			hits = append(hits, Hit{doc, float64(score), float64(covered[doc]) / asked, topics[doc]})
+	s.hits = s.hits[:0]
+	for doc, t := range s.tallies {
+		if t.score > 0 {
+			s.hits = append(s.hits, Hit{doc, float64(t.score), float64(t.covered) / asked, int(t.topics)})
 		}
 	}
-	slices.SortFunc(hits, func(x, y Hit) int { return cmp.Or(cmp.Compare(y.Score, x.Score), cmp.Compare(x.Doc, y.Doc)) })
-	return hits[:min(limit, len(hits))], read
+	slices.SortFunc(s.hits, func(x, y Hit) int { return cmp.Or(cmp.Compare(y.Score, x.Score), cmp.Compare(x.Doc, y.Doc)) })
+	return slices.Clone(s.hits[:min(limit, len(s.hits))]), read
+}
+
+// tally is what a search knows of a document.
+type tally struct {
+	score, covered float32
+	best           float32 // of the meanings of the group
+	topics         int32
+}
+
+// scratch is what a search needs while it runs.
+type scratch struct {
+	tallies []tally
+	hits    []Hit
+}
+
+var scratches = sync.Pool{New: func() any { return &scratch{} }}
+
+// tallies returns a scratch with a tally for each document.
+func (ix *Index) tallies() *scratch {
+	s := scratches.Get().(*scratch) //nolint:forcetypeassert // the pool holds nothing else
+	if cap(s.tallies) < ix.docs {
+		s.tallies = make([]tally, ix.docs)
+	}
+	s.tallies = s.tallies[:ix.docs]
+	clear(s.tallies)
+	return s
 }
 
 // group is one word or phrase of a question and what it may mean; a document scores by the best of its meanings.
@@ -121,12 +150,12 @@ func (ix *Index) resolve(query, language string) []group {
 	var terms [nLanguages][]term
 	taken := make([]bool, len(tokens)) // by a phrase of some language that stands for its concept alone
 	for lang := range nLanguages {
-		terms[lang] = ix.lex.terms(tokens, lang, func(t Token) string { return ix.stem(t, lang) })
-		for _, t := range terms[lang] {
+		ix.lex.terms(tokens, lang, func(t Token) string { return ix.stem(t, lang) }, func(t term) {
+			terms[lang] = append(terms[lang], t)
 			for i := t.at; t.words > 1 && t.alone && i < t.at+t.words; i++ {
 				taken[i] = true
 			}
-		}
+		})
 	}
 	var groups []group
 	for lang := range nLanguages {

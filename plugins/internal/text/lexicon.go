@@ -6,8 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/maypok86/otter/v2"
+	"sync/atomic"
 )
 
 //go:embed words.txt
@@ -49,10 +48,12 @@ type lexicon struct {
 	details map[string]bool      // concepts, with their mark, that don't say what a question is about
 	stems   [nLanguages]stemming // folded word -> stem, for the words of the synonyms
 
-	remembered *otter.Cache[string, *[nLanguages]string] // word as written -> stems, which cost more than all else to compute
+	remembered sync.Map // word as written -> *[nLanguages]string, its stems, which cost more than all else to compute
+	count      atomic.Int64
 }
 
-// mostRemembered bounds the words whose stems are remembered: some megabytes, and all that a shop's customers often say.
+// mostRemembered bounds the words whose stems are remembered: some megabytes, and all that a shop's customers often say. Past it they are
+// forgotten, all at once: an order of eviction would cost more with each word than it saves.
 const mostRemembered = 1 << 14
 
 type stemming map[string]string
@@ -79,7 +80,6 @@ func parseLexicon(words, synonyms string) (*lexicon, error) {
 	l := &lexicon{
 		stop: map[string]bool{}, tells: map[string]byte{}, surface: map[string]string{},
 		names: map[string][]string{}, details: map[string]bool{},
-		remembered: otter.Must(&otter.Options[string, *[nLanguages]string]{MaximumSize: mostRemembered}),
 	}
 	for i := range nLanguages {
 		l.phrases[i], l.stems[i] = phrases{}, stemming{}
@@ -176,14 +176,18 @@ func (l *lexicon) stem(t Token, language int) string {
 	if s, ok := l.stems[language][t.Folded]; ok {
 		return s
 	}
-	stems, ok := l.remembered.GetIfPresent(t.Surface)
-	if !ok {
-		stems = new([nLanguages]string)
-		for i, name := range Languages {
-			stems[i] = Stem(t.Surface, name)
-		}
-		l.remembered.Set(strings.Clone(t.Surface), stems) // not the text that the word was cut from
+	if stems, ok := l.remembered.Load(t.Surface); ok {
+		return stems.(*[nLanguages]string)[language] //nolint:forcetypeassert // nothing else is stored
 	}
+	stems := new([nLanguages]string)
+	for i, name := range Languages {
+		stems[i] = Stem(t.Surface, name)
+	}
+	if l.count.Add(1) > mostRemembered {
+		l.remembered.Clear()
+		l.count.Store(1)
+	}
+	l.remembered.Store(strings.Clone(t.Surface), stems) // not the text that the word was cut from
 	return stems[language]
 }
 

@@ -2,6 +2,9 @@ package text
 
 import "slices"
 
+// usual is how many words most texts have at most: what is found out of them needs no memory of the heap.
+const usual = 24
+
 // term is a stem or a concept at a place in a text.
 type term struct {
 	text  string
@@ -10,20 +13,19 @@ type term struct {
 	alone bool // its tokens mean nothing else
 }
 
-// terms turns words into what is compared: concepts, and stems of the words that are no stop words. The stem of a word in
-// the language comes from stem.
-func (l *lexicon) terms(tokens []Token, language int, stem func(Token) string) []term {
-	var space [16]string // most texts are short
+// terms turns words into what is compared, and yields it in order: concepts, and stems of the words that are no stop words. The stem of
+// a word in the language comes from stem.
+func (l *lexicon) terms(tokens []Token, language int, stem func(Token) string, yield func(term)) {
+	var space [usual]string
 	stems := space[:0]
 	for _, t := range tokens {
 		stems = append(stems, stem(t))
 	}
-	out := make([]term, 0, len(tokens))
 	for i := 0; i < len(tokens); i++ {
 		p := l.phrases[language].longest(stems[i:])
 		if p != nil && len(p.stems) > 1 {
 			for _, c := range p.concepts {
-				out = append(out, term{c, i, len(p.stems), p.alone})
+				yield(term{c, i, len(p.stems), p.alone})
 			}
 			if p.alone {
 				i += len(p.stems) - 1
@@ -34,13 +36,12 @@ func (l *lexicon) terms(tokens []Token, language int, stem func(Token) string) [
 		switch {
 		case p != nil && !l.stop[tokens[i].Folded]:
 			for _, c := range p.concepts {
-				out = append(out, term{c, i, 1, true})
+				yield(term{c, i, 1, true})
 			}
 		case !l.stop[tokens[i].Folded]:
-			out = append(out, term{stems[i], i, 1, false})
+			yield(term{stems[i], i, 1, false})
 		}
 	}
-	return out
 }
 
 // longest returns the longest phrase that stems start with, or nil.
@@ -59,15 +60,15 @@ func StemOf(t Token, language string) string {
 	return shopLexicon().stem(t, max(languageIndex(language), 0))
 }
 
-// Terms returns what a text says in a language, in order: stems, stop words left out, and concepts, which start with "#" and are
-// the same in every language. Negation words are kept.
-func Terms(s, language string) []string {
+// Terms returns what a text says: see TermsOf.
+func Terms(s, language string) []string { return TermsOf(Tokens(s), language) }
+
+// TermsOf returns what words say in a language, in order: stems, stop words left out, and concepts, which start with "#" and are the same
+// in every language. Negation words are kept.
+func TermsOf(tokens []Token, language string) []string {
 	l, lang := shopLexicon(), max(languageIndex(language), 0)
-	terms := l.terms(Tokens(s), lang, func(t Token) string { return l.stem(t, lang) })
-	out := make([]string, len(terms))
-	for i, t := range terms {
-		out[i] = t.text
-	}
+	out := make([]string, 0, len(tokens))
+	l.terms(tokens, lang, func(t Token) string { return l.stem(t, lang) }, func(t term) { out = append(out, t.text) })
 	return out
 }
 
@@ -76,18 +77,23 @@ func Terms(s, language string) []string {
 // a word of English too, and "après-shampooing" none the less no shampoo.
 func ConceptsOf(tokens []Token) []string {
 	l := shopLexicon()
-	var found []term
-	covered := make([]int, len(tokens)) // by how long a phrase that stands alone
+	var space [usual]term
+	found := space[:0]
+	var room [usual]int
+	covered := room[:] // by how long a phrase that stands alone
+	if len(tokens) > usual {
+		covered = make([]int, len(tokens))
+	}
 	for lang := range nLanguages {
-		for _, t := range l.terms(tokens, lang, func(t Token) string { return l.stem(t, lang) }) {
+		l.terms(tokens, lang, func(t Token) string { return l.stem(t, lang) }, func(t term) {
 			if t.text[0] != conceptMark[0] {
-				continue
+				return
 			}
 			found = append(found, t)
 			for i := t.at; t.alone && i < t.at+t.words; i++ {
 				covered[i] = max(covered[i], t.words)
 			}
-		}
+		})
 	}
 	found = slices.DeleteFunc(found, func(t term) bool { return covered[t.at] > t.words })
 	slices.SortStableFunc(found, func(a, b term) int { return a.at - b.at })

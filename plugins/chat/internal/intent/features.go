@@ -44,11 +44,10 @@ func newReader() *reader { return &reader{seen: make([]uint64, 1<<rowBits/64)} }
 // readers are few: each serves one text while it is read.
 var readers = sync.Pool{New: func() any { return newReader() }}
 
-// read returns the features of a text: its words, stemmed in their language, pairs of neighbours, the n-grams of their
+// read returns the features of the words of a text: they themselves, stemmed in their language, pairs of neighbours, the n-grams of their
 // characters, which outlive typos, and the concepts of the shop's synonyms, which are the same in all languages. The list is good
 // until the next call.
-func (r *reader) read(s, language string) []feature {
-	tokens := text.Tokens(s)
+func (r *reader) read(tokens []text.Token, language string) []feature {
 	r.list = r.list[:0]
 	clear(r.seen)
 	pairs := hash(start, "pair")

@@ -7,6 +7,8 @@ import (
 	"embed"
 	"slices"
 	"sync"
+
+	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
 //go:embed data/*.txt
@@ -40,12 +42,12 @@ type Guess struct {
 	Probability float64
 }
 
-// Classify returns what a message may want, the likeliest first. The language is that of the message, as far as it is known. The
-// time is linear in the length of the message.
-func (c *Classifier) Classify(message, language string) []Guess {
+// Classify returns what the words of a message may want, the likeliest first. The language is that of the message, as far as it is
+// known. The time is linear in the length of the message.
+func (c *Classifier) Classify(words []text.Token, language string) []Guess {
 	scores := make([]float32, len(c.classes))
 	r := readers.Get().(*reader) //nolint:forcetypeassert // the pool holds nothing else
-	c.score(c.weigh(r.read(message, language)), scores)
+	c.score(c.weigh(r.read(words, language)), scores)
 	readers.Put(r)
 	softmax(scores)
 	guesses := make([]Guess, len(scores))

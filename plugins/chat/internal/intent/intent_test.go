@@ -32,7 +32,7 @@ func TestClassify(t *testing.T) {
 		{"ar", "delivery", "كم سعر التوصيل من فضلكم"},
 		{"ar", "order_tracking", "salam fin wslat lcommande dyali"},
 	} {
-		guesses := c.Classify(x.message, x.language)
+		guesses := c.Classify(text.Tokens(x.message), x.language)
 		if guesses[0].Intent != x.intent {
 			t.Errorf("%s: %v, want %s", x.message, guesses[:2], x.intent)
 		}
@@ -131,7 +131,7 @@ func FuzzClassify(f *testing.F) {
 	f.Add("\xff\x00", "ar")
 	c := newTestClassifier(f)
 	f.Fuzz(func(t *testing.T, message, language string) {
-		if g := c.Classify(message, language); g[0].Probability < 0 || g[0].Probability > 1.01 {
+		if g := c.Classify(text.Tokens(message), language); g[0].Probability < 0 || g[0].Probability > 1.01 {
 			t.Errorf("%q: %v", message, g[0])
 		}
 	})
@@ -152,7 +152,7 @@ func BenchmarkClassify(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				c.Classify(message, "fr")
+				c.Classify(text.Tokens(message), "fr")
 			}
 		})
 	}
@@ -183,10 +183,10 @@ func BenchmarkCrossValidation(b *testing.B) {
 			for _, l := range ask {
 				s := l.pattern.pick(random)
 				all[l.language]++
-				if c.Classify(s, l.language)[0].Intent == l.intent {
+				if c.Classify(text.Tokens(s), l.language)[0].Intent == l.intent {
 					right[l.language]++
 				}
-				if c.Classify(misspell(s, manyTypos, random), l.language)[0].Intent == l.intent {
+				if c.Classify(text.Tokens(misspell(s, manyTypos, random)), l.language)[0].Intent == l.intent {
 					typos[l.language]++
 				}
 			}

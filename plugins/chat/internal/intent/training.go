@@ -104,7 +104,7 @@ func train(lines []line) *Classifier {
 		r := newReader()
 		for i := worker; i < len(all); i += of {
 			class, _ := slices.BinarySearch(c.classes, all[i].intent)
-			examples[i] = example{slices.Clone(r.read(all[i].text, all[i].language)), class}
+			examples[i] = example{slices.Clone(r.read(text.Tokens(all[i].text), all[i].language)), class}
 		}
 	})
 	c.count(examples)

@@ -63,7 +63,7 @@ func nameStarts(all []named) map[string][]start {
 func (r *Responder) mentioned(q *question) []*shop.Product {
 	terms := map[string]bool{}
 	for _, l := range text.Languages {
-		for _, t := range text.Terms(q.text, l) {
+		for _, t := range q.terms(l) {
 			terms[t] = true
 		}
 	}

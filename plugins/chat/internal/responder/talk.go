@@ -126,7 +126,7 @@ const likely = 0.5
 // questionOf returns what the question of an entry wants, among what the FAQ answers.
 func (r *Responder) questionOf(e *shop.Entry) intent.Guess {
 	question, _, language := e.In("fr")
-	for _, g := range r.classifier.Classify(question, language) {
+	for _, g := range r.classifier.Classify(cutWords(question), language) {
 		if topic := r.intents[g.Intent].Topic; topic == AfterSales || topic == Information {
 			return g
 		}

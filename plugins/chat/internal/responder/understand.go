@@ -21,7 +21,8 @@ const (
 // question is a turn once it is read.
 type question struct {
 	Turn
-	words    words // as they are meant: abbreviations written out, typos corrected
+	words    words                         // as they are meant: abbreviations written out, typos corrected
+	said     [len(text.Languages)][]string // see terms
 	text     string
 	concepts []string
 	needs    Needs
@@ -37,6 +38,15 @@ type question struct {
 	fits     []shop.Recommendation // all the products that do
 }
 
+// terms returns what the words say in a language, French for one that is not known: see text.TermsOf. They are found once.
+func (q *question) terms(language string) []string {
+	at := max(slices.Index(text.Languages[:], language), 0)
+	if q.said[at] == nil {
+		q.said[at] = text.TermsOf(q.words, language)
+	}
+	return q.said[at]
+}
+
 func (q *question) about(concepts ...string) bool {
 	return slices.ContainsFunc(concepts, func(c string) bool { return slices.Contains(q.concepts, c) })
 }
@@ -45,13 +55,13 @@ func (q *question) about(concepts ...string) bool {
 func (r *Responder) read(t Turn) *question {
 	q := &question{Turn: t, words: r.spelling.words(t.Message, t.Language)}
 	q.text = q.words.String()
-	q.concepts = text.Concepts(q.text)
+	q.concepts = q.words.concepts()
 	q.ticket = r.ticketNumber(q)
 	if q.ticket == "" {
 		q.order = r.orderNumber(q)
 	}
 	q.needs = r.understand(q)
-	q.guesses = r.classifier.Classify(q.text, t.Language)
+	q.guesses = r.classifier.Classify(q.words, t.Language)
 	if t.Before.Needs == nil { // nothing was shown to be cheaper than, or to have more of
 		for i, g := range q.guesses {
 			switch g.Intent {
@@ -89,7 +99,7 @@ func (r *Responder) decide(q *question) {
 		q.is(refine, max(q.sure, 0.7))
 	case q.sure < certain && info.Topic != Products && r.asksForProduct(q):
 		q.is("recommend", q.sure)
-	case q.intent != "more" && q.intent != "cheapest" && len(text.Terms(q.text, q.Language)) == 0 && q.sure < certain && info.Topic != SmallTalk && q.order == "":
+	case q.intent != "more" && q.intent != "cheapest" && len(q.terms(q.Language)) == 0 && q.sure < certain && info.Topic != SmallTalk && q.order == "":
 		q.is(unsure, 0.2)
 	case q.intent != "off_topic" && q.sure < strange && len(q.concepts) == 0 && q.order == "":
 		q.is("off_topic", 1-q.sure)
@@ -112,7 +122,7 @@ func (r *Responder) asksForProduct(q *question) bool {
 	if topic := r.intents[q.intent].Topic; topic == Information && (q.needs.limited() || q.intent == "care_advice" && q.needs.Types != nil) {
 		return true
 	}
-	return !slices.ContainsFunc(text.Terms(q.text, q.Language), func(t string) bool { return t[0] != '#' })
+	return !slices.ContainsFunc(q.terms(q.Language), func(t string) bool { return t[0] != '#' })
 }
 
 // is sets what a message is taken for.
@@ -121,7 +131,7 @@ func (q *question) is(intent string, sure float64) { q.intent, q.sure = intent, 
 // onlyOrder reports whether a message tells the number of an order and little else.
 func (r *Responder) onlyOrder(q *question) bool {
 	rest := 0
-	for _, term := range text.Terms(q.text, q.Language) {
+	for _, term := range q.terms(q.Language) {
 		if !slices.Contains(orderTerms, term) && !strings.ContainsAny(term, "0123456789") {
 			rest++
 		}
@@ -180,7 +190,7 @@ func (r *Responder) canonical(q *question, a *Answer) string {
 		parts = append(parts, "ticket="+q.ticket)
 	}
 	if r.intents[q.intent].ContextFree {
-		terms := slices.Sorted(slices.Values(text.Terms(q.text, q.Language)))
+		terms := slices.Sorted(slices.Values(q.terms(q.Language)))
 		parts = append(parts, "words="+strings.Join(slices.Compact(terms), ","))
 	}
 	return strings.Trim(strings.Join(parts, ";"), ";")
