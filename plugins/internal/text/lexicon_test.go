@@ -2,6 +2,7 @@ package text
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -84,5 +85,21 @@ func TestParseLexiconProblems(t *testing.T) {
 		if _, err := parseLexicon(c.words, c.synonyms); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("parseLexicon(%q, %q): %v, want %q", c.words, c.synonyms, err, c.want)
 		}
+	}
+}
+
+// Words that nobody else says do not stay in memory for ever.
+func TestWhatIsRememberedOfStemsIsBounded(t *testing.T) {
+	l := shopLexicon()
+	for i := range 3 * mostRemembered {
+		word := "mot" + strconv.FormatInt(int64(i), 36)
+		if got, want := l.stem(Token{word, word}, fr), Stem(word, French); got != want {
+			t.Fatalf("%s: %q, want %q", word, got, want)
+		}
+	}
+	n := 0
+	l.remembered.Range(func(any, any) bool { n++; return true })
+	if n == 0 || n > mostRemembered {
+		t.Errorf("%d words are remembered", n)
 	}
 }
