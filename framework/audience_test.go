@@ -24,6 +24,7 @@ func TestAdminAudience(t *testing.T) {
 		{[]string{"Authorization", "Bearer  s3cret"}, 403},
 		{[]string{"Authorization", "Basic s3cret"}, 401},
 		{[]string{"Authorization", "Bearer s3cret"}, 200},
+		{[]string{"Authorization", "bearer s3cret"}, 200}, // RFC 9110, section 11.1
 	} {
 		if a := s.Get(t, "/admin", c.header...); a.Status != c.status {
 			t.Errorf("%v: %d, want %d", c.header, a.Status, c.status)

@@ -128,6 +128,7 @@ type chat struct {
 	desk        *desk.Desk
 	active      *session.Store[struct{}]
 	answers     store.Store
+	stored      stores
 	cache       *cache.Cache // of answers for others who ask the same
 	flights     flights
 	upstreams   *models
@@ -146,7 +147,7 @@ func newChat(
 	reusable *cache.Cache, log *slog.Logger, registry *telemetry.Registry,
 ) (*chat, error) {
 	c := &chat{
-		talks: conversation.New(s.conversations, o.MaxTurns), desk: desk.New(s.tickets, o.TicketTTL.D()), active: s.active, answers: s.answers,
+		talks: conversation.New(s.conversations, o.MaxTurns), desk: desk.New(s.tickets, o.TicketTTL.D()), active: s.active, answers: s.answers, stored: s,
 		cache:     reusable,
 		upstreams: m, options: o.Model, log: log, logContent: o.LogContent, metrics: newMetrics(registry),
 	}

@@ -56,11 +56,26 @@ func (c *chat) eraseFor(ctx context.Context, req *framework.Request) (*framework
 	return private(map[string]any{"success": true})
 }
 
+// readable refuses what an operator asks while the stores can't be read: nothing found would be taken for nothing kept.
+func (c *chat) readable(ctx context.Context) error {
+	err := errors.Join(c.stored.conversations.Check(ctx), c.stored.tickets.Check(ctx))
+	if err == nil {
+		return nil
+	}
+	return &framework.Error{
+		Status: http.StatusServiceUnavailable, Code: "not_readable", RetryAfter: 5 * time.Second, Err: err,
+		Message: "what is kept cannot be read now; try again in a moment",
+	}
+}
+
 // export answers with all that is kept of a customer, for the shop's operator.
 func (c *chat) export(ctx context.Context, req *framework.Request) (*framework.Response, error) {
 	id := req.Query("sessionId")
 	if wrong := session.CheckID(nil, id); len(wrong) > 0 {
 		return nil, framework.BadRequest("the query is not valid", wrong...)
+	}
+	if err := c.readable(ctx); err != nil {
+		return nil, err
 	}
 	kept, err := c.talks.Read(ctx, id)
 	if err != nil {

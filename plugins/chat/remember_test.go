@@ -173,6 +173,8 @@ type failing struct{ store.Store }
 
 var errDisk = errors.New("no space left")
 
+func (failing) Check(context.Context) error { return errDisk }
+
 func (failing) Delete(context.Context, string) error { return errDisk }
 
 func (failing) Lock(context.Context, string, time.Duration) (*store.Lock, error) { return nil, errDisk }
@@ -188,6 +190,13 @@ func TestCustomerIsAnsweredWithoutAStore(t *testing.T) {
 	}
 	_, err := b.call(t, "chat.clear", "/", map[string]string{"sessionId": "s"})
 	wantCode(t, "an erasure that fails", err, 503, "not_erased")
+	b.stored.conversations = failing{b.stored.conversations}
+	_, err = b.call(t, "chat.export", "/?sessionId=s", nil)
+	wantCode(t, "an export that would be empty", err, 503, "not_readable")
+	_, err = b.call(t, "chat.tickets", "/", nil)
+	wantCode(t, "a list that would be empty", err, 503, "not_readable")
+	_, err = b.call(t, "chat.ticket", "/", map[string]string{"id": "SAV-7K4M2Q", "status": "closed"})
+	wantCode(t, "a ticket that would not be found", err, 503, "not_readable")
 	if !strings.Contains(b.logs.String(), fmt.Sprint(errDisk)) {
 		t.Error("the failure is not logged")
 	}

@@ -34,6 +34,9 @@ func (c *chat) tickets(ctx context.Context, req *framework.Request) (*framework.
 	if len(wrong) > 0 {
 		return nil, framework.BadRequest("the query is not valid", wrong...)
 	}
+	if err := c.readable(ctx); err != nil {
+		return nil, err
+	}
 	page, next, err := c.desk.Page(ctx, q)
 	if errors.Is(err, desk.ErrCursor) {
 		wrong.add("after", "must be what next was in the page before")
@@ -67,6 +70,9 @@ func (c *chat) settle(ctx context.Context, req *framework.Request) (*framework.R
 	wrong.status(r.Status)
 	if len(wrong) > 0 {
 		return nil, framework.BadRequest("the request is not valid", wrong...)
+	}
+	if err := c.readable(ctx); err != nil {
+		return nil, err
 	}
 	ticket, err := c.desk.SetStatus(ctx, id, r.Status)
 	if errors.Is(err, desk.ErrNotFound) {

@@ -104,14 +104,34 @@ func (c *Catalogue) understand(n Needs) *wanted {
 			w.found[hit.Product] = max(w.found[hit.Product], hit.Coverage)
 		}
 	}
-	for _, s := range n.Avoid {
+	w.avoid = ingredients(n.Avoid)
+	return w
+}
+
+// ingredients returns the terms of each ingredient in each language.
+func ingredients(names []string) (all [][]string) {
+	for _, s := range names {
 		for _, l := range text.Languages {
 			if terms := text.Terms(s, l); len(terms) > 0 {
-				w.avoid = append(w.avoid, terms)
+				all = append(all, terms)
 			}
 		}
 	}
-	return w
+	return all
+}
+
+// Holds reports whether a product has one of the ingredients, named in any of the languages.
+func (p *Product) Holds(names []string) bool { return p.holds(ingredients(names)) }
+
+func (p *Product) holds(any [][]string) bool {
+	for _, terms := range any {
+		for _, ingredient := range p.ingredientSets {
+			if holdsAll(ingredient, terms) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // allowed reports whether a product keeps what is never given up.
@@ -124,14 +144,7 @@ func (w *wanted) allowed(p *Product) bool {
 			return false
 		}
 	}
-	for _, terms := range w.avoid {
-		for _, ingredient := range p.ingredientSets {
-			if holdsAll(ingredient, terms) {
-				return false
-			}
-		}
-	}
-	return true
+	return !p.holds(w.avoid)
 }
 
 func holdsAll(list, wanted []string) bool {

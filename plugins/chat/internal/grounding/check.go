@@ -44,6 +44,11 @@ func (k *known) check(sentence string) Kind {
 	if moneyWord.MatchString(s) && !slices.ContainsFunc(claims, func(c claim) bool { return c.kind == Price }) {
 		return Price // in words that cannot be read
 	}
+	for code, written := range currencies {
+		if !k.currencies[code] && written.MatchString(s) && !k.says(func(one *source) bool { return written.MatchString(one.raw) }) {
+			return Price // 11,90 dollars are not 11,90 €
+		}
+	}
 	if !k.promises(s, claims) {
 		return Promise
 	}

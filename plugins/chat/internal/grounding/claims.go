@@ -65,6 +65,17 @@ var numbers = map[string]string{
 	"five": "5", "six": "6", "sept": "7", "seven": "7", "huit": "8", "eight": "8", "neuf": "9", "nine": "9", "dix": "10", "ten": "10",
 	"douze": "12", "twelve": "12", "quinze": "15", "fifteen": "15", "vingt": "20", "twenty": "20", "trente": "30", "thirty": "30",
 	"forty": "40", "cinquante": "50", "fifty": "50", "cent": "100", "hundred": "100",
+	"عشره": "10", "عشرين": "20", "عشرون": "20", "ثلاثين": "30", "ثلاثون": "30", "اربعين": "40", "اربعون": "40", "خمسين": "50", "خمسون": "50",
+	"ستين": "60", "سبعين": "70", "ثمانين": "80", "تسعين": "90",
+}
+
+// currencies are how amounts of each are written.
+var currencies = map[string]*regexp.Regexp{
+	"EUR": regexp.MustCompile(`€|\beuros?\b|\beur\b|يورو|اورو`),
+	"USD": regexp.MustCompile(`\$|\busd\b|\bdollars?\b|دولار`),
+	"GBP": regexp.MustCompile(`£|\bgbp\b|\bpounds?\b|\blivres? sterling\b|استرليني`),
+	"MAD": regexp.MustCompile(`\bmad\b|\bdhs?\b|\bdirhams?\b|درهم`),
+	"EGP": regexp.MustCompile(`\begp\b|جنيه`),
 }
 
 // duals are what Arabic says for two of something.

@@ -104,6 +104,12 @@ func TestGuard(t *testing.T) {
 		{Price, "Le shampooing crème boucles au karité est à moins de 15 € : 15 €."},
 		{Price, "شامبو الأركان المغذي بسعر ٩ يورو فقط."},
 		{Price, "La livraison coûte 2,90 €."},
+		{Price, "Le Shampooing nourrissant à l'argan coûte 11.90$."},
+		{Price, "Le Shampooing nourrissant à l'argan coûte 11,90 dollars."},
+		{Price, "The Argan nourishing shampoo is £11.90."},
+		{Price, "The Argan nourishing shampoo costs 11.90 pounds."},
+		{Price, "Le Shampooing nourrissant à l'argan coûte 11,90 MAD."},
+		{Price, "شامبو الأركان المغذي بسعر 11.90 دولار."},
 		// Sizes.
 		{Size, "Le Shampooing nourrissant à l'argan existe en 500 ml."},
 		{Size, "The black seed density serum comes in 1 litre."},
@@ -111,6 +117,7 @@ func TestGuard(t *testing.T) {
 		// Discounts and codes.
 		{Discount, "Profitez de 50 % de remise."},
 		{Discount, "You get twenty percent off."},
+		{Discount, "خصم خمسين بالمئة على كل المنتجات."},
 		{Code, "Utilisez le code GRATUIT99 au paiement."},
 		{Code, "Your code is MAGIC."},
 		{Code, "Votre ticket SAV-48213 est ouvert."},

@@ -37,6 +37,8 @@ type Shop struct {
 	nouns     map[string]bool // what kinds of products are called
 	names     map[string]bool // every word of the name of a product, but not those that join others
 	rules     map[string]bool // sequences of words of the rules
+
+	currencies map[string]bool // in which it sells
 }
 
 // product is a product as sentences name it.
@@ -71,7 +73,7 @@ func setOf(words string) map[string]bool {
 func NewShop(c *shop.Catalogue, faq *shop.FAQ) *Shop {
 	s := &Shop{
 		byProduct: map[*shop.Product]*product{}, answers: map[*shop.Entry]*source{}, offers: map[string]*source{},
-		nouns: map[string]bool{}, names: map[string]bool{}, rules: sequences(rules),
+		nouns: map[string]bool{}, names: map[string]bool{}, rules: sequences(rules), currencies: map[string]bool{},
 	}
 	for i := range faq.Entries {
 		entry := &faq.Entries[i]
@@ -92,6 +94,7 @@ func NewShop(c *shop.Catalogue, faq *shop.FAQ) *Shop {
 		collections[collection.ID] = collection.Name
 	}
 	add := func(p *shop.Product) {
+		s.currencies[p.Currency] = true
 		one := &product{Product: p, link: strings.ToLower(strings.TrimRight(p.URL, "/"))}
 		one.link = strings.TrimPrefix(strings.TrimPrefix(one.link, "https://"), "http://")
 		if p.Price > 0 {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/innatural/chatbot/plugins/internal/shop"
+	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
 const maxFollowUpWords = 8
@@ -61,13 +62,20 @@ func merge(before, asked *Needs) *Needs {
 	}
 	n.Vegan = n.Vegan || asked.Vegan
 	n.Free = union(n.Free, asked.Free)
-	n.Avoid = union(n.Avoid, asked.Avoid)
-	n.Without = union(n.Without, asked.Without)
+	n.Avoid = union(without(n.Avoid, asked.With), asked.Avoid)
+	n.Without = union(without(n.Without, asked.With), asked.Without)
 	n.NotTypes = union(n.NotTypes, asked.NotTypes)
 	n.NotConcerns = union(n.NotConcerns, asked.NotConcerns)
 	n.NotHair = union(n.NotHair, asked.NotHair)
 	n.NotSkin = union(n.NotSkin, asked.NotSkin)
 	return &n
+}
+
+// without returns the ingredients refused but for those that are wanted after all, by their concepts.
+func without(refused, wanted []string) []string {
+	return slices.DeleteFunc(slices.Clone(refused), func(s string) bool {
+		return slices.Contains(wanted, s) || slices.ContainsFunc(text.Concepts(s), func(c string) bool { return slices.Contains(wanted, c) })
+	})
 }
 
 // maxRefinements bounds each list that a conversation builds up.
@@ -91,7 +99,7 @@ func (r *Responder) cheapest(q *question, a *Answer) {
 	}
 	var shown []shop.Recommendation
 	for _, id := range q.Before.Last {
-		if p := r.catalogue.Find(id); p != nil && !q.needs.specific() { // the catalogue may have changed
+		if p := r.catalogue.Find(id); p != nil && !q.needs.specific() && !p.Holds(q.refused) { // the catalogue may have changed
 			shown = append(shown, shop.Recommendation{Product: p, Reason: r.reason(p, &needs, q.Language)})
 		}
 	}

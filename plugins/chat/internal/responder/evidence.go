@@ -22,7 +22,8 @@ func (r *Responder) evidence(q *question, a *Answer) Evidence {
 		return e
 	}
 	add := func(p *shop.Product) {
-		if p != nil && len(e.Products) < evidenceProducts && !slices.Contains(e.Products, p) {
+		refused := p != nil && len(q.refused) > 0 && !slices.Contains(q.products, p) && p.Holds(q.refused)
+		if p != nil && !refused && len(e.Products) < evidenceProducts && !slices.Contains(e.Products, p) {
 			e.Products = append(e.Products, p)
 		}
 	}

@@ -153,6 +153,10 @@ func (r *Responder) product(q *question, a *Answer) {
 	a.Language = v.Language
 	key := ""
 	switch {
+	case q.about("vegan") && p.Vegan:
+		key = "vegan"
+	case q.about("vegan"):
+		key = "not_vegan"
 	case q.intent == "product_usage" && v.Usage != "":
 		key = "usage"
 	case q.intent == "product_ingredients" && len(v.Ingredients) > 0:

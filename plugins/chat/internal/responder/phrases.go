@@ -94,6 +94,7 @@ type cues struct {
 	filler                                 cueSet            // between what is and how it is: "ma peau est très sèche"
 	adjectives                             map[string]cueSet // of hair and skin, by type
 	numbers                                map[string]int    // folded
+	substances                             substances        // of the catalogue
 }
 
 func loadCues() (*cues, error) {

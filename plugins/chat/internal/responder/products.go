@@ -27,6 +27,11 @@ func (r *Responder) products(q *question, a *Answer) {
 
 // showFitting presents the products that fit, and keeps them for the evidence of the answer.
 func (r *Responder) showFitting(q *question, a *Answer, needs *Needs, phrase string) {
+	if len(q.refused) > 0 {
+		kept := *needs
+		kept.Avoid = union(needs.Avoid, q.refused)
+		needs = &kept
+	}
 	q.fitsFor, q.fits = needs, r.recommend(needs, q.Language)
 	r.show(q, a, needs, q.fits, phrase)
 }
@@ -116,7 +121,8 @@ func (r *Responder) bundles(needs *Needs, language string) []shop.Recommendation
 	var found []shop.Recommendation
 	total := map[*shop.Product]int{}
 	for _, b := range r.catalogue.Bundles {
-		if needs.MaxPrice > 0 && b.Price > needs.MaxPrice || b.Price < needs.MinPrice {
+		if needs.MaxPrice > 0 && b.Price > needs.MaxPrice || b.Price < needs.MinPrice ||
+			slices.ContainsFunc(b.Products, func(p *shop.Product) bool { return p.Holds(needs.Avoid) }) {
 			continue
 		}
 		for _, p := range b.Products {
@@ -189,7 +195,8 @@ func (r *Responder) item(p *shop.Product, language string) string {
 
 // search finds products by the words of the message.
 func (r *Responder) search(q *question, a *Answer) {
-	hits := r.catalogue.Search(q.text, q.Language, MaxProducts)
+	hits := slices.DeleteFunc(r.catalogue.Search(q.text, q.Language, len(r.names)), func(h shop.ProductHit) bool { return h.Product.Holds(q.refused) })
+	hits = hits[:min(MaxProducts, len(hits))]
 	if len(hits) == 0 || hits[0].Coverage < enoughFound || q.onlyArea() {
 		area := ""
 		switch {

@@ -23,7 +23,15 @@ func (r *Responder) refuse(n *Needs, segment words, around []string) {
 			}
 			ingredient = true
 		case slices.Contains(ingredientConcepts, c):
-			n.Avoid, n.Without = append(n.Avoid, said), append(n.Without, c)
+			n.Avoid, n.Without = append(n.Avoid, segment.saying(c).String()), append(n.Without, c)
+			ingredient = true
+		}
+	}
+	for i := 0; i < len(segment) && (ingredient || len(concepts) == 0); {
+		part := segment[i : i+r.cues.substances.run(segment[i:])]
+		i += max(1, len(part))
+		if s := part.String(); s != "" && len(part.concepts()) == 0 {
+			n.Avoid, n.Without = append(n.Avoid, s), append(n.Without, s)
 			ingredient = true
 		}
 	}
@@ -33,6 +41,58 @@ func (r *Responder) refuse(n *Needs, segment words, around []string) {
 	if !ingredient { // "huile de coco" is an ingredient, "huile" a type
 		n.NotTypes = union(n.NotTypes, shop.Types.Among(concepts))
 	}
+}
+
+// saying returns the fewest words that mention a concept, or all: of "argan et karité" those that are an ingredient of its own.
+func (w words) saying(concept string) words {
+	for n := 1; n < len(w); n++ {
+		for i := range len(w) - n + 1 {
+			if part := w[i : i+n]; slices.Contains(part.concepts(), concept) {
+				return part
+			}
+		}
+	}
+	return w
+}
+
+// substances are the stems of what the shop's products are made of, beside what synonyms.txt has a concept for.
+type substances map[string]bool
+
+func newSubstances(c *shop.Catalogue) substances {
+	all := substances{}
+	for _, p := range c.Products {
+		for _, l := range text.Languages {
+			for _, s := range p.Ingredients.In(l) {
+				for _, t := range text.Terms(s, l) {
+					if t[0] != '#' {
+						all[t] = true
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+// of are the words that join those of one ingredient: "cire d'abeille".
+var of = []string{"de", "d", "du", "des", "of"}
+
+// run returns how many words at the start name one ingredient.
+func (s substances) run(w words) (n int) {
+	for i := range w {
+		if slices.Contains(of, w[i].Folded) && n > 0 {
+			continue
+		}
+		known := slices.ContainsFunc(text.Languages[:], func(l string) bool {
+			terms := text.TermsOf(w[i:i+1], l)
+			return len(terms) == 1 && s[terms[0]]
+		})
+		if !known {
+			return n
+		}
+		n = i + 1
+	}
+	return n
 }
 
 // longestRefused is how many words after a negation are looked at.
@@ -65,13 +125,22 @@ func (c *cues) splitRefused(w words) (wanted words, refused []words) {
 			continue
 		}
 		from := i + n
+		if next := w[from : from+1]; !weak && shop.Types.Among(next.concepts()) == nil && shop.Types.Among(w[i:from+1].concepts()) != nil {
+			wanted = append(wanted, w[i:from+1]...) // "sans rinçage" is what a product is
+			i = from + 1
+			continue
+		}
 		weak = weak || c.purpose.match(w, from) > 0
 		if weak && c.afterWeak.match(w, from) == 0 && !c.startsProperty(w[from:]) {
 			wanted = append(wanted, w[i:from]...)
 			i = from
 			continue
 		}
-		taken := c.refusedWords(w[from:min(from+longestRefused, len(w))], weak)
+		following := w[from:min(from+longestRefused, len(w))]
+		taken := c.refusedWords(following, weak)
+		if run := c.substances.run(following); !weak && run > taken && len(following[:run].concepts()) == 0 {
+			taken = run
+		}
 		if taken == 0 {
 			wanted = append(wanted, w[i:from]...)
 			i = from
@@ -89,7 +158,7 @@ func (c *cues) refusedWords(w words, weak bool) int {
 	taken := 0
 	var before []string // concepts of the words taken
 	for n := 1; n <= len(w); n++ {
-		if c.until.match(w, n-1) > 0 || taken > 0 && c.again.match(w, n-1) > 0 {
+		if c.until.match(w, n-1) > 0 || taken > 0 && c.again.match(w, n-1) > 0 && w[n-1].Surface != "à" { // "au karité et à l'argan"
 			break
 		}
 		concepts := w[:n].concepts()

@@ -57,6 +57,8 @@ type Memory struct {
 	Unsure int      // answers in a row that did not help
 	Ticket string   // id of the ticket opened or asked for last, or ""
 
+	Refused []string // ingredients that the customer does not want, in all turns: whoever is allergic says so once
+
 	Pending *desk.Draft // a ticket that waits for the number of the order; nil when none does
 }
 
@@ -120,6 +122,7 @@ func New(
 	if r.cues, err = loadCues(); err != nil {
 		return nil, err
 	}
+	r.cues.substances = newSubstances(catalogue)
 	if r.intents, err = loadIntents(intentsFile); err != nil {
 		return nil, err
 	}
@@ -233,7 +236,7 @@ func (r *Responder) finish(q *question, a *Answer) {
 	}
 	a.Evidence = r.evidence(q, a)
 	a.Slots = r.canonical(q, a)
-	a.Memory.Topic = a.Topic
+	a.Memory.Topic, a.Memory.Refused = a.Topic, q.refused
 	a.Memory.Ticket = cmp.Or(a.Memory.Ticket, q.Before.Ticket)
 	if a.Desk == nil && a.Memory.Pending == nil && a.Topic != Other {
 		a.Memory.Pending = q.Before.Pending // a question in between does not end the matter

@@ -27,6 +27,7 @@ type question struct {
 	concepts []string
 	needs    Needs
 	refuses  bool            // it says what is not wanted
+	refused  []string        // ingredients that are not wanted, by it or by a turn before
 	products []*shop.Product // that it is about, by name or by "the second one"
 	order    string          // number of an order, or ""
 	ticket   string          // id of a ticket, or what stands in its place, or ""
@@ -61,6 +62,7 @@ func (r *Responder) read(t Turn) *question {
 		q.order = r.orderNumber(q)
 	}
 	q.needs = r.understand(q)
+	q.refused = union(without(t.Before.Refused, q.needs.With), q.needs.Avoid)
 	q.guesses = r.classifier.Classify(q.words, t.Language)
 	if t.Before.Needs == nil { // nothing was shown to be cheaper than, or to have more of
 		for i, g := range q.guesses {
@@ -97,7 +99,10 @@ func (r *Responder) decide(q *question) {
 		q.is(orderNumber, 0.95)
 	case r.refines(q):
 		q.is(refine, max(q.sure, 0.7))
-	case q.sure < certain && info.Topic != Products && r.asksForProduct(q):
+	case len(q.products) == 1 && q.about("vegan") && !q.refuses:
+		q.is("product_ingredients", max(q.sure, certain)) // it is what a product is or is not made of
+	case q.sure < certain && info.Topic != Products && r.asksForProduct(q),
+		aboutOne(q.intent) && q.intent != "product_compare" && len(q.products) == 0 && len(q.needs.Avoid) > 0 && len(q.needs.Types) > 0:
 		q.is("recommend", q.sure)
 	case q.intent != "more" && q.intent != "cheapest" && len(q.terms(q.Language)) == 0 && q.sure < certain && info.Topic != SmallTalk && q.order == "":
 		q.is(unsure, 0.2)
@@ -182,6 +187,9 @@ func (r *Responder) canonical(q *question, a *Answer) string {
 	parts := []string{needs.canonical()}
 	for _, p := range q.products {
 		parts = append(parts, "product="+p.ID)
+	}
+	if len(q.refused) > 0 {
+		parts = append(parts, "refused="+strings.Join(slices.Sorted(slices.Values(q.refused)), ","))
 	}
 	if q.order != "" {
 		parts = append(parts, "order="+q.order)

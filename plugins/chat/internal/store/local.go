@@ -21,6 +21,8 @@ type records interface {
 
 func (l *local) Get(_ context.Context, key string) ([]byte, error) { return l.records.get(key) }
 
+func (l *local) Check(context.Context) error { return nil }
+
 func (l *local) Put(_ context.Context, key string, value []byte) error {
 	return l.records.put(key, value)
 }

@@ -100,6 +100,11 @@ func (r *Redis) Get(ctx context.Context, key string) (value []byte, err error) {
 	return value, nil
 }
 
+// Check implements Store.
+func (r *Redis) Check(ctx context.Context) error {
+	return r.client.Do(ctx, func(ctx context.Context, client redis.UniversalClient) error { return client.Ping(ctx).Err() })
+}
+
 // Put implements Store.
 func (r *Redis) Put(ctx context.Context, key string, value []byte) error {
 	return r.put(ctx, key, value, "", r.memory.Put)

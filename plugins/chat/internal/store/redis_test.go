@@ -34,6 +34,9 @@ func TestMemoryTakesThePlaceOfRedis(t *testing.T) {
 			if got := get(t, s, key); got != "here" {
 				t.Errorf("without Redis the value is %q", got)
 			}
+			if s.Check(t.Context()) == nil {
+				t.Error("what is stored is said to be read")
+			}
 			if s.Delete(t.Context(), "a") == nil {
 				t.Error("a deletion is said to be done that Redis did not carry out")
 			}
@@ -42,6 +45,9 @@ func TestMemoryTakesThePlaceOfRedis(t *testing.T) {
 			}
 			fault.end()
 			eventually(t, "everything is brought back", func() bool { return s.memory.Len() == 0 })
+			if err := s.Check(t.Context()); err != nil {
+				t.Error(err)
+			}
 			other := newRedis(t, server, time.Hour)
 			if a, b := get(t, other, key), get(t, other, key+" too"); a != "here" || b != "here" {
 				t.Errorf("another instance reads %q and %q", a, b)

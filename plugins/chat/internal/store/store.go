@@ -21,6 +21,8 @@ var (
 type Store interface {
 	// Get returns the value of a key, or nil.
 	Get(ctx context.Context, key string) ([]byte, error)
+	// Check returns an error while Get may miss what is stored: it is for those who must not take that for nothing.
+	Check(ctx context.Context) error
 	// Put stores the value of a key that nobody locks.
 	Put(ctx context.Context, key string, value []byte) error
 	// Delete removes the value of a key, whoever has its lock. What that one writes later is refused.

@@ -1,0 +1,115 @@
+package responder
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/innatural/chatbot/plugins/internal/shop"
+)
+
+// shownWith returns the products that an answer shows, or may speak of, and that hold one of the ingredients.
+func shownWith(r *Responder, a *Answer, ingredients ...string) (bad []string) {
+	for _, card := range a.Products {
+		if r.catalogue.Find(card.ID).Holds(ingredients) {
+			bad = append(bad, card.ID)
+		}
+	}
+	for _, p := range a.Evidence.Products {
+		if p.Holds(ingredients) {
+			bad = append(bad, "evidence: "+p.ID)
+		}
+	}
+	return bad
+}
+
+// What a customer refuses is in nothing that is recommended, however many things they refuse, and whether or not the synonyms know it.
+func TestRefusedIngredientsAreNotShown(t *testing.T) {
+	r := newTestResponder(t)
+	for message, refused := range map[string][]string{
+		"un shampooing sans sulfates et sans argan":                          {"argan"},
+		"un shampooing sans sulfates ni argan":                               {"argan"},
+		"un après-shampooing sans argan ni karité":                           {"argan", "karité"},
+		"ni argan ni karité, un après-shampooing":                            {"argan", "karité"},
+		"je suis allergique au karité et à l'argan, quel après-shampooing ?": {"argan", "karité"},
+		"shampoo without sulfates and without argan":                         {"argan"},
+		"savon sans coco ni miel":                                            {"coco", "miel"},
+		"شامبو بدون سلفات وبدون أرغان":                                       {"argan"},
+		"بلسم بدون أرغان وبدون شيا":                                          {"argan", "karité"},
+		"an oil, anything but argan":                                         {"argan"},
+		"déodorant sans bicarbonate":                                         {"bicarbonate"},
+		"baume à lèvres sans cire d'abeille":                                 {"cire d'abeille"},
+		"lip balm without beeswax":                                           {"beeswax"},
+		"shampoo without wheat":                                              {"blé"},
+		"un shampooing sans blé ni argan":                                    {"blé", "argan"},
+		"crème visage sans vitamine C":                                       {"vitamine C"},
+	} {
+		t.Run(message, func(t *testing.T) {
+			language := "fr"
+			if strings.Contains(message, "without") || strings.Contains(message, "anything") {
+				language = "en"
+			} else if message[0] > 0x7f {
+				language = "ar"
+			}
+			a := r.Answer(Turn{Message: message, Language: language})
+			if bad := shownWith(r, &a, refused...); len(bad) > 0 || len(a.Products) == 0 {
+				t.Errorf("%s: shows %v, of which with %v: %v", a.Text, a.Products, refused, bad)
+			}
+		})
+	}
+	a := r.Answer(Turn{Message: "un soin sans rinçage à l'aloe", Language: "fr"}) // which refuses nothing
+	if len(a.Memory.Refused) > 0 {
+		t.Errorf("refused: %v", a.Memory.Refused)
+	}
+}
+
+// Who says once what they can't stand need not say so again, and may change their mind.
+func TestRefusalsAreRemembered(t *testing.T) {
+	r := newTestResponder(t)
+	for _, talk := range [][]string{
+		{"je suis allergique à l'argan", "quel shampooing me conseillez-vous ?", "et une huile ?", "le moins cher ?"},
+		{"I'm allergic to argan", "which shampoo do you recommend?", "and an oil?"},
+		{"عندي حساسية من الأرغان", "أي شامبو تنصحني به؟"},
+		{"Je ne veux pas d'argan", "un shampooing ?", "merci", "un coffret ?"},
+	} {
+		var before Memory
+		for n, message := range talk {
+			language := "fr"
+			if strings.Contains(talk[0], "allergic to") {
+				language = "en"
+			} else if talk[0][0] > 0x7f {
+				language = "ar"
+			}
+			a := r.Answer(Turn{Message: message, Language: language, Number: n, Before: before})
+			if bad := shownWith(r, &a, "argan"); n > 0 && len(bad) > 0 {
+				t.Errorf("%q, then %q: %s", talk[0], message, a.Text)
+			}
+			if n == 1 && (len(a.Products) == 0 || !strings.Contains(a.Slots, "refused=")) {
+				t.Errorf("%q, then %q: %s (%s)", talk[0], message, a.Text, a.Slots)
+			}
+			before = a.Memory
+		}
+	}
+	first := r.Answer(Turn{Message: "un masque sans argan", Language: "fr"})
+	second := r.Answer(Turn{Message: "finalement avec argan", Language: "fr", Number: 1, Before: first.Memory})
+	if len(second.Memory.Refused) > 0 || !slices.ContainsFunc(second.Evidence.Products, func(p *shop.Product) bool { return p.Holds([]string{"argan"}) }) {
+		t.Errorf("%s; refused: %v", second.Text, second.Memory.Refused)
+	}
+}
+
+// Whether a product that is named is vegan is what the catalogue says.
+func TestVeganOrNot(t *testing.T) {
+	r := newTestResponder(t)
+	for message, says := range map[string]string{
+		"le shampooing familial olive et miel est-il vegan ?":    "n'est pas indiqué comme vegan",
+		"Le shampooing nourrissant à l'argan est-il vegan ?":     "Oui",
+		"le baume à lèvres argan et miel est-il vegan ?":         "n'est pas indiqué comme vegan",
+		"un shampooing vegan":                                    "11,90 €",
+		"je cherche un shampooing pas à moins de 12 €":           "12,90 €",
+		"y a-t-il un shampooing pas à moins de 14 € chez vous ?": "14,90 €",
+	} {
+		if a := r.Answer(Turn{Message: message, Language: "fr"}); !strings.Contains(a.Text, says) {
+			t.Errorf("%s: %s", message, a.Text)
+		}
+	}
+}
