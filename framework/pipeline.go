@@ -64,8 +64,8 @@ func (x *exchange) audience() (*Response, error) {
 		return nil, nil
 	}
 	token := x.route.gen.policy.Server.AdminToken.Reveal()
-	scheme, given, _ := strings.Cut(string(x.http.Request.Header.Peek(fasthttp.HeaderAuthorization)), " ")
-	isBearer := strings.EqualFold(scheme, "Bearer") // RFC 9110, section 11.1
+	scheme, given, found := strings.Cut(string(x.http.Request.Header.Peek(fasthttp.HeaderAuthorization)), " ")
+	isBearer := found && strings.EqualFold(scheme, "Bearer") // RFC 9110, section 11.1
 	switch {
 	case token == "" && (x.isLocal() || x.admin && x.app().adminCertificate.asksClients()):
 		return nil, nil

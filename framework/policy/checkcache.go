@@ -154,6 +154,9 @@ func (c *routeChecker) checkHandler(h Handler) {
 	if h.Gateway && r.Compress {
 		c.problem("compress", kindGatewayCompressed, h.Name+" passes answers on as they came", "drop compress, or compress them where they are made")
 	}
+	if h.Admin && r.Audience != "admin" {
+		c.problem("handler", kindPublicAdmin, h.Name+" is for who runs the server, and the route is for everybody", `write audience = "admin"`)
+	}
 	if h.Always && (r.Limits.Requests > 0 || r.Limits.InFlight > 0) {
 		c.problem("limits", kindIgnoredLimit, h.Name+" always answers: who is told nothing takes the server for a dead one", "drop limits")
 	}

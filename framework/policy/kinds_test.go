@@ -34,6 +34,7 @@ var problemKinds = []string{
 	kindIdleTooLong,
 	kindDelayTooLong,
 	kindNoLimit,
+	kindPublicAdmin,
 	kindIgnoredLimit,
 	kindCORSCredentials,
 	kindSinkPath,

@@ -46,6 +46,7 @@ const (
 	kindIdleTooLong       = "idle-too-long"        // the stream ends before it is idle
 	kindDelayTooLong      = "delay-too-long"       // a delayed request times out
 	kindNoLimit           = "no-limit"             // about a limit of requests that the route has not
+	kindPublicAdmin       = "public-admin"         // a handler for who runs the server, on a route for everybody
 	kindIgnoredLimit      = "ignored-limit"        // limits of what always answers
 	kindCORSCredentials   = "cors-credentials"     // credentials for any origin
 	kindSinkPath          = "sink-path"            // a file sink without a path, or a path without a file sink

@@ -20,6 +20,7 @@ type Handler struct {
 	Reads  Inputs // what it reads of a request besides path parameters and, on an uncached route, the body
 	Stream bool   // it answers with a stream
 	Always bool   // it answers while the server stops or is overloaded, as health checks must
+	Admin  bool   // it is for who runs the server: its routes need audience = "admin"
 
 	// Gateway says that it passes requests on to another server, and its answers back (RFC 9110, section 3.7): bodies arrive
 	// piece by piece, an answer is whole, a stream or a change of protocol, and goes out with the headers that it has.

@@ -50,7 +50,7 @@ type payOptions struct {
 // testVocabulary is a program with a plugin of each kind.
 func testVocabulary() Vocabulary {
 	return Vocabulary{Plugins: []Plugin{
-		{Name: "health", Doc: "Health of the service.", Handlers: []Handler{{Name: "health"}, {Name: "health.live", Always: true}}},
+		{Name: "health", Doc: "Health of the service.", Handlers: []Handler{{Name: "health"}, {Name: "health.live", Always: true}, {Name: "health.stop", Admin: true}}},
 		{
 			Name: "catalog", Doc: "The shop's products.",
 			Options: catalogOptions{

@@ -16,9 +16,9 @@ func Plugin() framework.Plugin {
 		Name: "admin",
 		Doc:  "Lets an operator reload the policy over HTTP, and profile the process; give its routes audience = \"admin\".",
 		Handlers: []framework.HandlerInfo{
-			{Name: "admin.reload", Doc: "Loads the policy again; on a mistake nothing changes, and the answer says why."},
+			{Name: "admin.reload", Admin: true, Doc: "Loads the policy again; on a mistake nothing changes, and the answer says why."},
 			{
-				Name: "admin.profile", Doc: "A profile of the process for go tool pprof, by the name that ends its route's path, such as heap.",
+				Name: "admin.profile", Admin: true, Doc: "A profile of the process for go tool pprof, by the name that ends its route's path, such as heap.",
 				Reads: framework.Inputs{Query: []string{"debug", "seconds"}},
 			},
 		},

@@ -53,7 +53,7 @@ func Plugin() framework.Plugin {
 		Handlers: []framework.HandlerInfo{
 			{Name: "analytics.track", Doc: "Takes one event: event, sessionId and data."},
 			{Name: "analytics.feedback", Doc: "Takes a rating from 1 to 5 with a comment."},
-			{Name: "analytics.recent", Doc: "Returns the latest events and ratings; give its route the audience admin."},
+			{Name: "analytics.recent", Admin: true, Doc: "Returns the latest events and ratings."},
 		},
 	}, Options{
 		Events: []string{

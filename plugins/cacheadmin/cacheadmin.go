@@ -14,10 +14,10 @@ func Plugin() framework.Plugin {
 		Name: "cacheadmin",
 		Doc:  "Shows and purges what the cache holds; give its routes audience = \"admin\", and those that purge limits.",
 		Handlers: []framework.HandlerInfo{
-			{Name: "cacheadmin.stats", Doc: "Keys, bytes, hits and misses of each layer."},
-			{Name: "cacheadmin.inspect", Doc: "What is stored for a URL, and what a request for it would get now."},
-			{Name: "cacheadmin.flush", Doc: "Purges everything."},
-			{Name: "cacheadmin.invalidate", Doc: "Purges by exact key, by pattern or by tags."},
+			{Name: "cacheadmin.stats", Admin: true, Doc: "Keys, bytes, hits and misses of each layer."},
+			{Name: "cacheadmin.inspect", Admin: true, Doc: "What is stored for a URL, and what a request for it would get now."},
+			{Name: "cacheadmin.flush", Admin: true, Doc: "Purges everything."},
+			{Name: "cacheadmin.invalidate", Admin: true, Doc: "Purges by exact key, by pattern or by tags."},
 		},
 	}, framework.NoOptions{}, build)
 }
