@@ -1,0 +1,47 @@
+package chatbot
+
+import (
+	"net/http"
+	"testing"
+
+	"go.k6.io/k6/v2/metrics"
+)
+
+// exported runs a script of a virtual user, and returns what it leaves in the variable got.
+func exported[T any](t *testing.T, transport http.RoundTripper, samples chan metrics.SampleContainer, code string) T {
+	t.Helper()
+	rt := talker(t, transport)
+	if samples != nil {
+		rt.VU.StateField.Samples = samples
+	}
+	if _, err := rt.RunOnEventLoop(`
+const bot = new Client({ baseURL: 'http://127.0.0.1:5000' });
+const think = { dist: 'fixed', median: 0 };
+let got;
+(async () => {` + code + `})();`); err != nil {
+		t.Fatal(err)
+	}
+	var got T
+	value, err := rt.VU.RuntimeField.RunString("got")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rt.VU.RuntimeField.ExportTo(value, &got); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// A search whose function fails ends, however many of its users are gone.
+func TestSearchWithoutConversationsEnds(t *testing.T) {
+	got := exported[string](t, answering{}, nil, `
+  const search = new Search({ slo: { latency: '1s' }, start: 1000, step: '100ms' });
+  const begin = [() => 5, () => { throw new Error('no'); }];
+  for (let n = 0, ended = false; !ended; n++) {
+    await search.run(begin[n % 2]).then(() => { ended = true; }, () => {});
+  }
+  got = search.result().reason;`)
+	if got != "none" {
+		t.Errorf("it ended because of %q", got)
+	}
+}
