@@ -292,7 +292,7 @@ func (c *Conversation) Run(onReply sobek.Value) (*sobek.Promise, error) {
 			}
 			return c.then(goOn, reject, func(v sobek.Value) error {
 				switch {
-				case !absent(v) && !v.ToBoolean():
+				case rt.ToValue(false).StrictEquals(v):
 					finish("")
 				case reply.Shed && retries < maxRetries:
 					retries++

@@ -2,6 +2,7 @@ package chatbot
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"go.k6.io/k6/v2/metrics"
@@ -30,6 +31,20 @@ let got;
 		t.Fatal(err)
 	}
 	return got
+}
+
+// A conversation goes on whatever onReply returns, unless it is false.
+func TestOnlyFalseEndsAConversation(t *testing.T) {
+	got := exported[[]int](t, answering{}, nil, `
+  got = [];
+  for (const value of [undefined, null, 0, '', NaN, Promise.resolve(0), true, false, Promise.resolve(false)]) {
+    const c = bot.conversation({ turns: [2, 2], think });
+    await c.run(() => value);
+    got.push(c.turn);
+  }`)
+	if want := []int{2, 2, 2, 2, 2, 2, 2, 1, 1}; !slices.Equal(got, want) {
+		t.Errorf("conversations had %v turns, want %v", got, want)
+	}
 }
 
 // A search whose function fails ends, however many of its users are gone.
