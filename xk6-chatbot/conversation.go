@@ -73,19 +73,24 @@ func (c *Client) Conversation(options sobek.Value) (*Conversation, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := conversationOptions{Turns: []int{3, 5}}
+	var o conversationOptions
 	var prompts *PromptSet
 	if !absent(options) {
-		exported, _ := options.Export().(map[string]any)
-		if p, ok := exported["prompts"]; ok {
-			if prompts, ok = p.(*PromptSet); !ok {
-				return nil, fmt.Errorf("%s: prompts is a PromptSet", what)
+		exported := options.Export()
+		if given, ok := exported.(map[string]any); ok {
+			if p := given["prompts"]; p != nil {
+				if prompts, ok = p.(*PromptSet); !ok {
+					return nil, fmt.Errorf("%s: prompts is a PromptSet", what)
+				}
 			}
-			delete(exported, "prompts")
+			delete(given, "prompts")
 		}
 		if err := decodeExported(what, exported, &o); err != nil {
 			return nil, err
 		}
+	}
+	if o.Turns == nil {
+		o.Turns = []int{3, 5}
 	}
 	think := pace.DefaultThink()
 	if o.Think != nil {

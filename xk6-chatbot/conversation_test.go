@@ -47,6 +47,17 @@ func TestOnlyFalseEndsAConversation(t *testing.T) {
 	}
 }
 
+// An option that is undefined is as good as none.
+func TestUndefinedOptions(t *testing.T) {
+	got := exported[int](t, answering{}, nil, `
+  const c = bot.conversation({ prompts: undefined, turns: undefined, think, pacing: undefined, seed: undefined });
+  await c.run();
+  got = c.turn;`)
+	if got < 3 || got > 5 {
+		t.Errorf("the conversation had %d turns, want 3 to 5", got)
+	}
+}
+
 // A search whose function fails ends, however many of its users are gone.
 func TestSearchWithoutConversationsEnds(t *testing.T) {
 	got := exported[string](t, answering{}, nil, `
