@@ -185,7 +185,9 @@ func (c *Conversation) send(text string, p *sendOptions, done func(*Reply, error
 			reply = c.report(ctx, t, result)
 		} else { // the test is over: nothing that happened says anything about the server
 			c.interrupted(now)
-			reply, err = &Reply{Turn: t.index + 1, ErrorType: "interrupted", Error: "the test ended"}, nil
+			reply, err = &Reply{
+				Turn: t.index + 1, ErrorType: "interrupted", Error: "the test ended", Usage: Usage{-1, -1},
+			}, nil
 		}
 		callback(func() error {
 			if c.client.options.Protocol == wire.OpenAI && reply.OK {

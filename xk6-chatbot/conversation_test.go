@@ -1,6 +1,7 @@
 package chatbot
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"testing"
@@ -55,6 +56,29 @@ func TestUndefinedOptions(t *testing.T) {
   got = c.turn;`)
 	if got < 3 || got > 5 {
 		t.Errorf("the conversation had %d turns, want 3 to 5", got)
+	}
+}
+
+// refusing is a transport to a server that isn't there.
+type refusing struct{}
+
+// RoundTrip implements http.RoundTripper.
+func (refusing) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("refused") }
+
+// Where there is no answer, nobody says how many tokens it has.
+func TestNoAnswerHasNoTokens(t *testing.T) {
+	samples := make(chan metrics.SampleContainer, 100)
+	got := exported[Usage](t, refusing{}, samples, `got = (await bot.conversation().send('Bonjour')).usage;`)
+	if want := (Usage{-1, -1}); got != want {
+		t.Errorf("its usage is %+v", got)
+	}
+	close(samples)
+	for container := range samples {
+		for _, s := range container.GetSamples() {
+			if name := s.Metric.Name; name == "chat_input_tokens" || name == "chat_output_tokens" {
+				t.Errorf("%s is %v", name, s.Value)
+			}
+		}
 	}
 }
 
