@@ -170,6 +170,21 @@ func TestWhatProvesNothingFails(t *testing.T) {
 	}
 }
 
+// Of several scenarios it is said which one is meant.
+func TestSeveralScenariosAreNamed(t *testing.T) {
+	r := record.New()
+	for _, name := range []string{"talk", "ask"} {
+		r.Declare(record.Phase{Scenario: name, Name: "peak", Start: start, Duration: time.Second})
+	}
+	r.Observe(record.Turn{Scenario: "talk", Phase: "peak", Start: start, End: start.Add(time.Second), ErrorType: "timeout"})
+	text := files(t, r.Snapshot(), `{}`)["stdout"]
+	for _, want := range []string{"talk peak  1 timeout", "FAILED: phases without a turn: ask peak"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
+	}
+}
+
 // validate checks a result against the schema that bench writes and compare reads.
 func validate(t *testing.T, result string) {
 	t.Helper()

@@ -61,16 +61,8 @@ func (r *report) phaseTable() (header []string, rows [][]string) {
 		"phase", "turns", "failed", "shed", "P50", "P95", "P99", "from due: P50", "P95", "P99", "first token: P95", "goodput",
 		"cache hits",
 	}
-	scenarios := map[string]bool{}
 	for _, s := range r.run.Series {
-		scenarios[s.Scenario] = true
-	}
-	for _, s := range r.run.Series {
-		name := s.Phase
-		if len(scenarios) > 1 {
-			name = s.Scenario + " " + name
-		}
-		rows = append(rows, figures(name, s))
+		rows = append(rows, figures(r.of(s.Scenario, s.Phase), s))
 	}
 	return header, append(rows, figures("all", r.total))
 }
@@ -102,7 +94,7 @@ func (r *report) errorTable() [][]string {
 		if len(s.Rules) > 0 {
 			why += "; broken contract: " + tally(s.Rules)
 		}
-		rows = append(rows, []string{s.Phase, why})
+		rows = append(rows, []string{r.of(s.Scenario, s.Phase), why})
 	}
 	return rows
 }
