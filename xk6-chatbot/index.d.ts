@@ -34,7 +34,7 @@
  * | `chat_goodput` | rate | turns that met every term of the client's `slo` |
  * | `chat_cache_hits`, `chat_cache_contract` | rate | what the server tells of its cache; rules kept, tag `rule` |
  * | `spike_requests` | counter | turns in the phase `peak` |
- * | `chat_recovery_time` | gauge, ms | the longest time it took, or has taken so far, to recover from a spike |
+ * | `chat_recovery_time` | gauge, ms | the longest time it took, or has taken so far, to recover from a spike of any scenario |
  * | `chat_think_time`, `chat_conversation_duration` | trend, ms | |
  * | `chat_conversations_completed` | rate | conversations whose turns were all answered |
  * | `chat_max_rate` | gauge | result of a {@link Search}, turns per second |

@@ -197,7 +197,7 @@ func because(p *promise, run *record.Run) string {
 		return "broken: " + tally(rules)
 	case p.Metric == "chat_recovery_time":
 		for _, r := range run.Recoveries {
-			if !r.Recovered {
+			if !r.Recovered && fits(p.Tags, "scenario", r.Scenario) {
 				return fmt.Sprintf("after spike %d the server had not recovered when the test ended, %s later", r.Spike, duration(r.Time))
 			}
 		}

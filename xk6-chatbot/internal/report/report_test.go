@@ -177,8 +177,13 @@ func TestSeveralScenariosAreNamed(t *testing.T) {
 		r.Declare(record.Phase{Scenario: name, Name: "peak", Start: start, Duration: time.Second})
 	}
 	r.Observe(record.Turn{Scenario: "talk", Phase: "peak", Start: start, End: start.Add(time.Second), ErrorType: "timeout"})
+	r.Recovered("talk", 1, 2*time.Second, true)
+	r.Recovered("ask", 1, 3*time.Second, false)
 	text := files(t, r.Snapshot(), `{}`)["stdout"]
-	for _, want := range []string{"talk peak  1 timeout", "FAILED: phases without a turn: ask peak"} {
+	for _, want := range []string{
+		"talk peak  1 timeout", "FAILED: phases without a turn: ask peak",
+		"talk spike 1: back to normal 2 s after", "ask spike 1: not back to normal",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
 		}
