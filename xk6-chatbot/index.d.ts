@@ -245,8 +245,9 @@ declare module 'k6/x/chatbot' {
     /** Cached routes; times in milliseconds. */
     readonly cache: { method: string; path: string; ttl: number; stale: number }[];
     /**
-     * Returns k6 thresholds by phase: the quantile of `chat_duration_corrected`, the rate of `errors`, and at least one turn,
-     * since k6 lets a threshold pass that nothing ever touched. With the phase `recovery`, also `chat_recovery_time`.
+     * Returns k6 thresholds by phase: the quantile of `chat_duration_corrected`, the rate of `errors`, and at least one turn that
+     * was answered, since k6 lets a threshold pass that nothing ever touched, and a server that sheds all has no errors. With the
+     * phase `recovery`, also `chat_recovery_time`.
      */
     thresholds(options: {
       /** Names, or promises that differ from the policy's. */

@@ -12,6 +12,7 @@ import (
 func TestPhaseWithoutATurn(t *testing.T) {
 	logger := modulestest.NewRuntime(t).VU.InitEnvField.Logger
 	promised := map[string]metrics.Thresholds{"chat_turns{phase:peak}": {}}
+	generated := map[string]metrics.Thresholds{"chat_turns{phase:peak,expected_response:true}": {}}
 	one := lib.ScenarioConfigs{"mine": nil}
 	two := lib.ScenarioConfigs{"mine": nil, "other": nil}
 	for name, tt := range map[string]struct {
@@ -21,6 +22,7 @@ func TestPhaseWithoutATurn(t *testing.T) {
 	}{
 		"nothing is promised":  {nil, one, true},
 		"a threshold fails":    {promised, one, false},
+		"the policy's fails":   {generated, one, false},
 		"another may keep it":  {promised, two, true},
 		"nothing, and another": {nil, two, true},
 	} {
