@@ -352,7 +352,7 @@ func (r *report) distributionPlot() plot {
 		}
 		class := fmt.Sprintf("series-%d", i%6)
 		p.Paths = append(p.Paths, trace(points, class))
-		p.Legend = append(p.Legend, legend{s.Phase, class})
+		p.Legend = append(p.Legend, legend{r.of(s.Scenario, s.Phase), class})
 	}
 	return p
 }

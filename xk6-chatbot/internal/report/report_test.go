@@ -200,15 +200,22 @@ func TestSeveralScenariosAreNamed(t *testing.T) {
 		r.Declare(record.Phase{Scenario: name, Name: "peak", Start: start, Duration: time.Second})
 	}
 	r.Observe(record.Turn{Scenario: "talk", Phase: "peak", Start: start, End: start.Add(time.Second), ErrorType: "timeout"})
+	r.Observe(record.Turn{Scenario: "talk", Phase: "ramp", Start: start, End: start.Add(time.Second), OK: true})
 	r.Recovered("talk", 1, 2*time.Second, true)
 	r.Recovered("ask", 1, 3*time.Second, false)
-	text := files(t, r.Snapshot(), `{}`)["stdout"]
+	out := files(t, r.Snapshot(), `{}`)
+	text := out["stdout"]
 	for _, want := range []string{
 		"talk peak  1 timeout", "FAILED: phases without a turn: ask peak",
 		"talk spike 1: back to normal 2 s after", "ask spike 1: not back to normal",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
+	}
+	for _, want := range []string{`<li class="series-1">talk ramp</li>`, "within 3 s after ask spike 1"} {
+		if !strings.Contains(out["spike.html"], want) {
+			t.Errorf("the page lacks %q", want)
 		}
 	}
 }
