@@ -73,19 +73,24 @@ func (c *Client) Conversation(options sobek.Value) (*Conversation, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := conversationOptions{Turns: []int{3, 5}}
+	var o conversationOptions
 	var prompts *PromptSet
 	if !absent(options) {
-		exported, _ := options.Export().(map[string]any)
-		if p, ok := exported["prompts"]; ok {
-			if prompts, ok = p.(*PromptSet); !ok {
-				return nil, fmt.Errorf("%s: prompts is a PromptSet", what)
+		exported := options.Export()
+		if given, ok := exported.(map[string]any); ok {
+			if p := given["prompts"]; p != nil {
+				if prompts, ok = p.(*PromptSet); !ok {
+					return nil, fmt.Errorf("%s: prompts is a PromptSet", what)
+				}
 			}
-			delete(exported, "prompts")
+			delete(given, "prompts")
 		}
 		if err := decodeExported(what, exported, &o); err != nil {
 			return nil, err
 		}
+	}
+	if o.Turns == nil {
+		o.Turns = []int{3, 5}
 	}
 	think := pace.DefaultThink()
 	if o.Think != nil {
@@ -180,7 +185,9 @@ func (c *Conversation) send(text string, p *sendOptions, done func(*Reply, error
 			reply = c.report(ctx, t, result)
 		} else { // the test is over: nothing that happened says anything about the server
 			c.interrupted(now)
-			reply, err = &Reply{Turn: t.index + 1, ErrorType: "interrupted", Error: "the test ended"}, nil
+			reply, err = &Reply{
+				Turn: t.index + 1, ErrorType: "interrupted", Error: "the test ended", Usage: Usage{-1, -1},
+			}, nil
 		}
 		callback(func() error {
 			if c.client.options.Protocol == wire.OpenAI && reply.OK {
@@ -292,7 +299,7 @@ func (c *Conversation) Run(onReply sobek.Value) (*sobek.Promise, error) {
 			}
 			return c.then(goOn, reject, func(v sobek.Value) error {
 				switch {
-				case !absent(v) && !v.ToBoolean():
+				case rt.ToValue(false).StrictEquals(v):
 					finish("")
 				case reply.Shed && retries < maxRetries:
 					retries++

@@ -34,7 +34,7 @@
  * | `chat_goodput` | rate | turns that met every term of the client's `slo` |
  * | `chat_cache_hits`, `chat_cache_contract` | rate | what the server tells of its cache; rules kept, tag `rule` |
  * | `spike_requests` | counter | turns in the phase `peak` |
- * | `chat_recovery_time` | gauge, ms | the longest time it took, or has taken so far, to recover from a spike |
+ * | `chat_recovery_time` | gauge, ms | the longest time it took, or has taken so far, to recover from a spike of any scenario |
  * | `chat_think_time`, `chat_conversation_duration` | trend, ms | |
  * | `chat_conversations_completed` | rate | conversations whose turns were all answered |
  * | `chat_max_rate` | gauge | result of a {@link Search}, turns per second |
@@ -245,8 +245,9 @@ declare module 'k6/x/chatbot' {
     /** Cached routes; times in milliseconds. */
     readonly cache: { method: string; path: string; ttl: number; stale: number }[];
     /**
-     * Returns k6 thresholds by phase: the quantile of `chat_duration_corrected`, the rate of `errors`, and at least one turn,
-     * since k6 lets a threshold pass that nothing ever touched. With the phase `recovery`, also `chat_recovery_time`.
+     * Returns k6 thresholds by phase: the quantile of `chat_duration_corrected`, the rate of `errors`, and at least one turn that
+     * was answered, since k6 lets a threshold pass that nothing ever touched, and a server that sheds all has no errors. With the
+     * phase `recovery`, also `chat_recovery_time`.
      */
     thresholds(options: {
       /** Names, or promises that differ from the policy's. */

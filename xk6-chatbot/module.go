@@ -23,6 +23,7 @@ type Root struct {
 	cached      map[string]*stored        // by URL
 	prompts     map[string][]Prompt       // by absolute path
 	attendances map[string]*attendance    // by scenario
+	recovering  map[string]recovering     // by scenario
 	target      string                    // address of the server of the first client
 	config      map[string]any            // what the run was made with, for the report
 }
@@ -34,7 +35,7 @@ func New() *Root {
 	return &Root{
 		run: hex.EncodeToString(id), recorder: record.New(),
 		scenarios: map[string]*running{}, searches: map[string]*search.Search{}, cached: map[string]*stored{},
-		prompts: map[string][]Prompt{}, attendances: map[string]*attendance{}, config: map[string]any{},
+		prompts: map[string][]Prompt{}, attendances: map[string]*attendance{}, recovering: map[string]recovering{}, config: map[string]any{},
 	}
 }
 

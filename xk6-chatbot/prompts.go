@@ -72,6 +72,9 @@ func (i *instance) promptSet(path sobek.Value) (*PromptSet, error) {
 	if env == nil {
 		return nil, common.NewInitContextError("a PromptSet is made in the init context, outside of functions")
 	}
+	if path.String() == "" {
+		return nil, errors.New("new PromptSet: needs the path of a file of messages, relative to the script, or none")
+	}
 	name := env.GetAbsFilePath(path.String())
 	return i.loadPrompts(name, func() ([]byte, error) { return fsext.ReadFile(env.FileSystems["file"], name) })
 }

@@ -110,8 +110,8 @@ func (c *Conversation) report(ctx context.Context, t *turn, r result) *Reply {
 	if phaseName == phase.Peak {
 		add(m.spikeRequests, 1)
 	}
-	c.recovery(t, duration, r, phaseName, add)
 	c.push(&tags, t.end, samples...)
+	c.recovery(tags, t, duration, r, phaseName)
 	if r.errorType != "" {
 		tags.SetTag("error_type", r.errorType)
 	}
@@ -138,7 +138,7 @@ func (c *Conversation) report(ctx context.Context, t *turn, r result) *Reply {
 }
 
 // recovery follows how the server comes back after a spike.
-func (c *Conversation) recovery(t *turn, duration time.Duration, r result, phaseName string, add func(*metrics.Metric, float64)) {
+func (c *Conversation) recovery(tags metrics.TagsAndMeta, t *turn, duration time.Duration, r result, phaseName string) {
 	tracker := c.running.spikes(c.client.promise)
 	if tracker == nil {
 		return
@@ -150,10 +150,34 @@ func (c *Conversation) recovery(t *turn, duration time.Duration, r result, phase
 	if !ok {
 		return
 	}
-	add(c.client.instance.metrics.recoveryTime, metrics.D(spike.Worst))
-	if spike.Now {
-		c.client.instance.root.recorder.Recovered(c.running.name, spike.Spike, spike.After, true)
+	root, metric := c.client.instance.root, c.client.instance.metrics.recoveryTime
+	c.push(&tags, t.end, sample{metric, metrics.D(spike.Worst)})
+	// A threshold judges a gauge by its last value. That is to be the longest of all scenarios, which stays that scenario's own.
+	if longest := root.recovers(c.running.name, recovering{tags, spike.Worst}); longest.time > spike.Worst {
+		c.push(&longest.tags, t.end, sample{metric, metrics.D(longest.time)})
 	}
+	if spike.Now {
+		root.recorder.Recovered(c.running.name, spike.Spike, spike.After, true)
+	}
+}
+
+// recovering is the longest time that a scenario took, or has taken so far, to recover from a spike.
+type recovering struct {
+	tags metrics.TagsAndMeta // of the turn that showed it
+	time time.Duration
+}
+
+// recovers notes where a scenario stands, and returns the longest of all scenarios.
+func (r *Root) recovers(scenario string, now recovering) recovering {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.recovering[scenario] = now
+	for _, other := range r.recovering {
+		if other.time > now.time {
+			now = other
+		}
+	}
+	return now
 }
 
 func turnTag(index int) string {

@@ -92,6 +92,9 @@ func (i *instance) loadPolicy(path string, options sobek.Value) (*Policy, error)
 	return p, nil
 }
 
+// answered ends the selector of a threshold on turns that were answered.
+const answered = ",expected_response:true}"
+
 type thresholdOptions struct {
 	Phases   []any              `json:"phases"`
 	Recovery types.NullDuration `json:"recovery"`
@@ -104,7 +107,7 @@ type promiseOfPhase struct {
 	Errors   *float64           `json:"errors"`
 }
 
-// Thresholds returns k6's thresholds for phases: the policy's promise, a turn at least, and the time to recover.
+// Thresholds returns k6's thresholds for phases: the policy's promise, an answered turn at least, and the time to recover.
 func (p *Policy) Thresholds(options sobek.Value) (map[string]any, error) {
 	var o thresholdOptions
 	if err := decode("thresholds", options, &o); err != nil {
@@ -142,11 +145,12 @@ func (p *Policy) Thresholds(options sobek.Value) (map[string]any, error) {
 		}
 		number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 		tag := "{phase:" + promise.Name
-		all["chat_duration_corrected"+tag+",expected_response:true}"] = []string{
+		all["chat_duration_corrected"+tag+answered] = []string{
 			fmt.Sprintf("p(%s)<=%s", number(100*promise.Quantile), number(metrics.D(promise.Latency.TimeDuration()))),
 		}
 		all["errors"+tag+"}"] = []string{"rate<=" + number(*promise.Errors)}
-		all["chat_turns"+tag+"}"] = []string{"count>0"} // k6 lets a threshold pass that nothing ever touched
+		// k6 lets a threshold pass that nothing ever touched, as what is shed touches neither of the other two.
+		all["chat_turns"+tag+answered] = []string{"count>0"}
 		if promise.Name == phase.Recovery {
 			limit := "30000"
 			if o.Recovery.Valid {

@@ -101,16 +101,19 @@ func (s *Search) Run(begin sobek.Value) (*sobek.Promise, error) {
 	promise, resolve, reject := promises.New(i.vu)
 	turns := 0
 	var wait func()
+	unsent := func(t search.Turn, err error) error {
+		shared.Done(t, 0, 0, false) // the others wait for the step's last turn
+		reject(err)
+		return nil
+	}
 	one := func(t search.Turn) error {
 		v, err := make(sobek.Undefined())
 		if err != nil {
-			reject(err)
-			return nil
+			return unsent(t, err)
 		}
 		c, ok := v.Export().(*Conversation)
 		if !ok {
-			reject(errors.New("run: the function has to return a conversation"))
-			return nil
+			return unsent(t, errors.New("run: the function has to return a conversation"))
 		}
 		c.due, c.waited, c.phase = t.Due, true, stepPhase(t.Rate, t.Control)
 		prompt := c.prompts.draw()

@@ -150,6 +150,7 @@ func (e *exchange) do(ctx context.Context, state *lib.State, preq *httpext.Parse
 		preq.Body = bytes.NewBuffer(body)
 	}
 	e.reader = readers.Get().(*wire.Reader)
+	e.reader.Reset(e.expect, false) // it says nothing as long as there is no answer
 	defer func() { readers.Put(e.reader); e.reader = nil }()
 	called := time.Now()
 	resp, err := httpext.MakeRequest(context.WithValue(ctx, exchangeKey{}, e), state, preq)
@@ -159,9 +160,7 @@ func (e *exchange) do(ctx context.Context, state *lib.State, preq *httpext.Parse
 	if e.end.Before(e.start) {
 		e.end = time.Now()
 	}
-	if e.status != 0 {
-		e.answer = e.reader.Close(e.whole)
-	}
+	e.answer = e.reader.Close(e.whole)
 	return e.judge(resp, err), err
 }
 

@@ -135,7 +135,23 @@ func TestMissingPhaseFails(t *testing.T) {
 import { loadPolicy } from 'k6/x/chatbot';
 const policy = loadPolicy('`+absolute(t, "../../policies/chatbot.toml")+`');
 export const options = { thresholds: policy.thresholds({ phases: ['steady', 'peak'] }) };
-`)).wants(t, 99, `chat_turns\{phase:peak\}`)
+`)).wants(t, 99, `chat_turns\{phase:peak,expected_response:true\}`)
+}
+
+// A server that sheds everything keeps no promise of how long answers take.
+func TestSheddingAllFails(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "0")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(server.Close)
+	load(t, "-e", "BASE_URL="+server.URL, script(t, talk+`
+import { loadPolicy, summary } from 'k6/x/chatbot';
+const policy = loadPolicy('`+absolute(t, "../../policies/chatbot.toml")+`');
+export const options = { thresholds: policy.thresholds({ phases: ['steady'] }) };
+export const handleSummary = (data) => summary(data);
+`)).wants(t, 99, `✗ steady +answered turns +0`, `\? steady +P95 of turn time from when it was due +nothing`, `FAILED: 2 of 3`)
 }
 
 func absolute(t *testing.T, path string) string {

@@ -72,7 +72,7 @@ func (r *report) page() page {
 		p.Found = r.found()
 	}
 	for _, v := range r.run.Recoveries {
-		p.Recoveries = append(p.Recoveries, recovery(v))
+		p.Recoveries = append(p.Recoveries, r.recovery(v))
 	}
 	for i := range r.promises {
 		v := &r.promises[i]
@@ -105,7 +105,8 @@ func (r *report) tiles() []tile {
 	}
 	for _, v := range r.run.Recoveries {
 		if !v.Recovered {
-			return append(tiles, tile{"Recovery", "never", fmt.Sprintf("within %s after spike %d", duration(v.Time), v.Spike), "bad"})
+			spike := r.of(v.Scenario, fmt.Sprintf("spike %d", v.Spike))
+			return append(tiles, tile{"Recovery", "never", fmt.Sprintf("within %s after %s", duration(v.Time), spike), "bad"})
 		}
 	}
 	if n := len(r.run.Recoveries); n > 0 {
@@ -351,7 +352,7 @@ func (r *report) distributionPlot() plot {
 		}
 		class := fmt.Sprintf("series-%d", i%6)
 		p.Paths = append(p.Paths, trace(points, class))
-		p.Legend = append(p.Legend, legend{s.Phase, class})
+		p.Legend = append(p.Legend, legend{r.of(s.Scenario, s.Phase), class})
 	}
 	return p
 }

@@ -150,6 +150,9 @@ func silent(base string, tags map[string]string, m metric, run *record.Run) bool
 		return m.Values["passes"]+m.Values["fails"] == 0
 	case base == "chat_recovery_time":
 		return m.Values["value"] == 0 && m.Values["max"] == 0 && len(run.Recoveries) == 0
+	case strings.HasPrefix(base, "chat_duration") && tags["expected_response"] != "false":
+		// What is shed says nothing of how long an answer takes.
+		return !slices.ContainsFunc(matching(run, tags), func(s *record.Series) bool { return s.OK > 0 })
 	case strings.HasPrefix(base, "chat_") && m.Type == "trend":
 		return len(matching(run, tags)) == 0
 	}
@@ -197,7 +200,7 @@ func because(p *promise, run *record.Run) string {
 		return "broken: " + tally(rules)
 	case p.Metric == "chat_recovery_time":
 		for _, r := range run.Recoveries {
-			if !r.Recovered {
+			if !r.Recovered && fits(p.Tags, "scenario", r.Scenario) {
 				return fmt.Sprintf("after spike %d the server had not recovered when the test ended, %s later", r.Spike, duration(r.Time))
 			}
 		}

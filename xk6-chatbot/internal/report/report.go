@@ -52,6 +52,7 @@ func Files(run *record.Run, data map[string]any, o Options) (map[string]any, err
 type report struct {
 	Options
 	run      *record.Run
+	several  bool // scenarios ran
 	total    *record.Series
 	length   time.Duration
 	promises []promise
@@ -68,7 +69,7 @@ func newReport(run *record.Run, data map[string]any, o Options) (*report, error)
 	if err != nil {
 		return nil, fmt.Errorf("read what k6 passes to handleSummary: %w", err)
 	}
-	r := &report{Options: o, run: run, total: run.Total()}
+	r := &report{Options: o, run: run, several: several(run), total: run.Total()}
 	r.length = time.Duration(s.State.Milliseconds * float64(time.Millisecond))
 	if !r.total.First.IsZero() {
 		r.length = min(r.length, r.total.Last.Sub(run.Start))
@@ -86,6 +87,26 @@ func newReport(run *record.Run, data map[string]any, o Options) (*report, error)
 	r.cpu = cpuShare(s.State.Milliseconds)
 	r.invalid = r.validity()
 	return r, nil
+}
+
+// several says whether a run had more than one scenario.
+func several(run *record.Run) bool {
+	names := map[string]bool{}
+	for _, s := range run.Series {
+		names[s.Scenario] = true
+	}
+	for _, p := range run.Phases {
+		names[p.Scenario] = true
+	}
+	return len(names) > 1
+}
+
+// of names what is a scenario's, and the scenario where there are several.
+func (r *report) of(scenario, name string) string {
+	if r.several {
+		return scenario + " " + name
+	}
+	return name
 }
 
 // validity says why the generator, not the server, may be what was measured.
@@ -122,7 +143,7 @@ func (r *report) silent() []string {
 	for _, p := range r.run.Phases {
 		if key := [2]string{p.Scenario, p.Name}; !seen[key] {
 			seen[key] = true
-			names = append(names, p.Name)
+			names = append(names, r.of(p.Scenario, p.Name))
 		}
 	}
 	return names

@@ -119,7 +119,7 @@ func TestTextNamesWhatFailed(t *testing.T) {
 		"spike · 5m40s ·", "http://127.0.0.1:5000",
 		"failed turns", "✗ peak", "below 5 %", "http_5xx", "the contract was broken",
 		"✓ whole run", "conversations that never started",
-		"? sleep", "no turn",
+		"? sleep", "nothing",
 		"P95 of turn time", "912 ms", "below 500 ms", "worst 2m", "not in summaryTrendStats",
 		"spike 1: back to normal 4.2 s after it ended", "spike 2: not back to normal when the test ended, 40 s after the spike",
 		"FAILED: 4 of 8 promises not kept", "results/spike.html",
@@ -167,6 +167,56 @@ func TestWhatProvesNothingFails(t *testing.T) {
 			}
 			validate(t, out["spike.json"])
 		})
+	}
+}
+
+// A promise of how long answers take is not kept where all turns were shed, however soon.
+func TestNothingIsKeptByWhatIsShed(t *testing.T) {
+	r := record.New()
+	for range 10 {
+		r.Observe(record.Turn{Scenario: "spike", Phase: "peak", Start: start, End: start.Add(time.Millisecond), Shed: true})
+	}
+	text := files(t, r.Snapshot(), `{"metrics": {
+		"chat_duration{phase:peak,expected_response:true}": {"type": "trend", "contains": "time",
+			"values": {"p(95)": 0}, "thresholds": {"p(95)<500": {"ok": true}}},
+		"chat_duration_corrected": {"type": "trend", "contains": "time",
+			"values": {"p(95)": 1}, "thresholds": {"p(95)<500": {"ok": true}}},
+		"chat_turns{phase:peak,expected_response:true}": {"type": "counter",
+			"values": {"count": 0}, "thresholds": {"count>0": {"ok": false}}}}}`)["stdout"]
+	for _, want := range []string{
+		"? whole run  P95 of turn time from when it was due  nothing", "? peak       P95 of turn time                       nothing",
+		"✗ peak       answered turns                         0        above 0", "FAILED: 3 of 3 promises not kept",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
+	}
+}
+
+// Of several scenarios it is said which one is meant.
+func TestSeveralScenariosAreNamed(t *testing.T) {
+	r := record.New()
+	for _, name := range []string{"talk", "ask"} {
+		r.Declare(record.Phase{Scenario: name, Name: "peak", Start: start, Duration: time.Second})
+	}
+	r.Observe(record.Turn{Scenario: "talk", Phase: "peak", Start: start, End: start.Add(time.Second), ErrorType: "timeout"})
+	r.Observe(record.Turn{Scenario: "talk", Phase: "ramp", Start: start, End: start.Add(time.Second), OK: true})
+	r.Recovered("talk", 1, 2*time.Second, true)
+	r.Recovered("ask", 1, 3*time.Second, false)
+	out := files(t, r.Snapshot(), `{}`)
+	text := out["stdout"]
+	for _, want := range []string{
+		"talk peak  1 timeout", "FAILED: phases without a turn: ask peak",
+		"talk spike 1: back to normal 2 s after", "ask spike 1: not back to normal",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
+	}
+	for _, want := range []string{`<li class="series-1">talk ramp</li>`, "within 3 s after ask spike 1"} {
+		if !strings.Contains(out["spike.html"], want) {
+			t.Errorf("the page lacks %q", want)
+		}
 	}
 }
 

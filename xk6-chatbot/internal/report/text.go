@@ -31,7 +31,7 @@ func (r *report) text() string {
 	if len(r.run.Recoveries) > 0 {
 		b.WriteString("\nrecovery\n")
 		for _, v := range r.run.Recoveries {
-			fmt.Fprintf(&b, "  %s\n", recovery(v))
+			fmt.Fprintf(&b, "  %s\n", r.recovery(v))
 		}
 	}
 	if len(r.promises) > 0 {
@@ -61,16 +61,8 @@ func (r *report) phaseTable() (header []string, rows [][]string) {
 		"phase", "turns", "failed", "shed", "P50", "P95", "P99", "from due: P50", "P95", "P99", "first token: P95", "goodput",
 		"cache hits",
 	}
-	scenarios := map[string]bool{}
 	for _, s := range r.run.Series {
-		scenarios[s.Scenario] = true
-	}
-	for _, s := range r.run.Series {
-		name := s.Phase
-		if len(scenarios) > 1 {
-			name = s.Scenario + " " + name
-		}
-		rows = append(rows, figures(name, s))
+		rows = append(rows, figures(r.of(s.Scenario, s.Phase), s))
 	}
 	return header, append(rows, figures("all", r.total))
 }
@@ -102,7 +94,7 @@ func (r *report) errorTable() [][]string {
 		if len(s.Rules) > 0 {
 			why += "; broken contract: " + tally(s.Rules)
 		}
-		rows = append(rows, []string{s.Phase, why})
+		rows = append(rows, []string{r.of(s.Scenario, s.Phase), why})
 	}
 	return rows
 }
@@ -139,11 +131,12 @@ func (r *report) stepTable() (header []string, rows [][]string) {
 	return []string{"rate", "", "at", "turns", "too late", "failed", "promise"}, rows
 }
 
-func recovery(v record.Recovery) string {
+func (r *report) recovery(v record.Recovery) string {
+	spike := r.of(v.Scenario, fmt.Sprintf("spike %d", v.Spike))
 	if v.Recovered {
-		return fmt.Sprintf("spike %d: back to normal %s after it ended", v.Spike, duration(v.Time))
+		return fmt.Sprintf("%s: back to normal %s after it ended", spike, duration(v.Time))
 	}
-	return fmt.Sprintf("spike %d: not back to normal when the test ended, %s after the spike", v.Spike, duration(v.Time))
+	return fmt.Sprintf("%s: not back to normal when the test ended, %s after the spike", spike, duration(v.Time))
 }
 
 // table writes rows in columns; a cell that is empty at the end of a row is left out.

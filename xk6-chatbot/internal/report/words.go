@@ -35,6 +35,9 @@ func (p *promise) what() string {
 	if name == "" {
 		name = p.Metric
 	}
+	if p.Metric == "chat_turns" && p.Tags["expected_response"] == "true" {
+		name = "answered turns"
+	}
 	switch p.Stat {
 	case "", "rate", "count", "value":
 		return name
@@ -84,7 +87,7 @@ func (p *promise) limit() string {
 func (p *promise) measured() string {
 	switch {
 	case p.Silent:
-		return "no turn"
+		return "nothing"
 	case p.Measured == nil:
 		return "not in summaryTrendStats"
 	}
