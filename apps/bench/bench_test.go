@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -188,6 +189,30 @@ func TestABrokenPromise(t *testing.T) {
 	code, out, problems := bench(t, "run", "--url", slow(t, 5*time.Millisecond), "--policy", policy, "-c", "2", "--duration", "1s", "--warmup", "0s")
 	if code != exitBroken || !strings.Contains(out, "GET /livez: broken: p90 latency") {
 		t.Errorf("exit %d\n%s%s", code, out, problems)
+	}
+}
+
+// A promise that nothing fails is one too: a single failure breaks it.
+func TestNoErrorsArePromised(t *testing.T) {
+	policy := write(t, "p.toml", "version = 1\n[[routes]]\npath = \"/livez\"\nhandler = \"health.live\"\nslo = { latency = \"30s\", errors = 0.0 }\n")
+	for every, want := range map[int64]struct {
+		code int
+		text string
+	}{
+		20:      {exitBroken, "GET /livez: broken: errors"},
+		1 << 40: {0, "errors 0 % of at most 0 %"},
+	} {
+		var n atomic.Int64
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if time.Sleep(time.Millisecond); n.Add(1)%every == 0 {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}))
+		t.Cleanup(s.Close)
+		code, out, problems := bench(t, "run", "--url", s.URL, "--policy", policy, "-c", "2", "--duration", "1s", "--warmup", "0s")
+		if code != want.code || !strings.Contains(out, want.text) {
+			t.Errorf("one in %d fails: exit %d\n%s%s", every, code, out, problems)
+		}
 	}
 }
 

@@ -90,16 +90,18 @@ func (t *totals) promises(e Endpoint) []result.Promise {
 		}
 		all = append(all, p)
 	}
-	if e.SLO.Errors > 0 {
-		p := result.Promise{What: "errors", Route: e.Route, Limit: e.SLO.Errors, Unit: result.UnitRatio, Origin: e.Origin}
-		if t.Count > 0 {
-			measured := float64(t.BadStatus) / float64(t.Count)
-			p.Measured = &measured
-			p.Kept = kept(measured <= p.Limit, t.BadStatus, t.Count, p.Limit, int64(math.Ceil(1/p.Limit)))
+	// Where a policy writes no share of errors, it promises the default: none is written, and means that nothing may fail.
+	p := result.Promise{What: "errors", Route: e.Route, Limit: e.SLO.Errors, Unit: result.UnitRatio, Origin: e.Origin}
+	if t.Count > 0 {
+		measured := float64(t.BadStatus) / float64(t.Count)
+		p.Measured = &measured
+		least := int64(1) // of nothing that may fail, the first that does is too many
+		if p.Limit > 0 {
+			least = int64(math.Ceil(1 / p.Limit))
 		}
-		all = append(all, p)
+		p.Kept = kept(measured <= p.Limit, t.BadStatus, t.Count, p.Limit, least)
 	}
-	return all
+	return append(all, p)
 }
 
 // kept says whether a promise was kept, when there are requests enough to say so, or when so many were bad that even few are enough.
