@@ -192,6 +192,63 @@ func TestABrokenPromise(t *testing.T) {
 	}
 }
 
+// A route that fails is measured, and breaks its promise; only one that the server does not have is left out.
+func TestARouteThatFails(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(time.Millisecond)
+		switch r.URL.Path {
+		case "/failing":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "/missing":
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(s.Close)
+	route := func(path string) string {
+		return "[[routes]]\npath = \"" + path + "\"\nhandler = \"health.live\"\nslo = { latency = \"30s\", quantile = 0.5 }\n"
+	}
+	for name, text := range map[string]string{
+		"beside others": "version = 1\n" + route("/livez") + route("/failing") + route("/missing"),
+		"alone":         "version = 1\n" + route("/failing") + route("/missing"),
+	} {
+		code, out, problems := bench(
+			t, "run", "--url", s.URL, "--policy", write(t, "p.toml", text), "-c", "2", "--duration", "500ms", "--warmup", "0s",
+		)
+		if code != exitBroken || !strings.Contains(out, "GET /failing: broken: errors 100 %") || strings.Contains(out, "/missing") ||
+			!strings.Contains(problems, "bench: GET /failing is answered 500 at first, and is measured all the same\n") ||
+			!strings.Contains(problems, "bench: left out: GET /missing is answered 404") {
+			t.Errorf("%s: exit %d\n%s%s", name, code, out, problems)
+		}
+	}
+}
+
+// A server that fails at the first request, or refuses it, is measured all the same; and a candidate that answers is taken before one that
+// does not.
+func TestTheFirstRequest(t *testing.T) {
+	for _, status := range []int{500, 503, 429, 408} {
+		var n atomic.Int64
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if n.Add(1) == 1 || r.URL.RawQuery == "" {
+				w.WriteHeader(status)
+			}
+		}))
+		t.Cleanup(s.Close)
+		to := []string{"--endpoint", "/x?a=b", "-c", "1", "--duration", "100ms", "--warmup", "0s"}
+		if code, out, problems := bench(t, append([]string{"run", "--url", s.URL}, to...)...); code != 0 || !strings.Contains(out, "100 %") {
+			t.Errorf("%d: exit %d\n%s%s", status, code, out, problems)
+		}
+		policy := write(t, "p.toml", "version = 1\n[[routes]]\npath = \"/api/faq\"\nhandler = \"faq\"\n")
+		if err := os.WriteFile(strings.TrimSuffix(policy, ".toml")+"_test.toml", []byte(policyTests), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		to = []string{"--policy", policy, "-c", "1", "--duration", "100ms", "--warmup", "0s"}
+		code, out, problems := bench(t, append([]string{"run", "--url", s.URL}, to...)...)
+		if code != 0 || !strings.Contains(out, "GET /api/faq?q=livraison&language=fr") || problems != "" {
+			t.Errorf("%d: exit %d\n%s%s", status, code, out, problems)
+		}
+	}
+}
+
 // A promise that nothing fails is one too: a single failure breaks it.
 func TestNoErrorsArePromised(t *testing.T) {
 	policy := write(t, "p.toml", "version = 1\n[[routes]]\npath = \"/livez\"\nhandler = \"health.live\"\nslo = { latency = \"30s\", errors = 0.0 }\n")
