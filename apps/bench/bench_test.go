@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -375,6 +376,38 @@ func TestAB(t *testing.T) {
 	}
 	if code, _, problems = bench(t, "compare", names[0], file); code != exitNotComparable || !strings.Contains(problems, "is a comparison") {
 		t.Errorf("exit %d\n%s", code, problems)
+	}
+}
+
+// That a server refuses nine of ten is shown, and it is no better than one that serves all, however fast it serves the tenth.
+func TestRefusals(t *testing.T) {
+	var n atomic.Int64
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if time.Sleep(2 * time.Millisecond); n.Add(1)%10 != 1 { // bench asks once before it measures, and ab asks again
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(busy.Close)
+	file, page, table := filepath.Join(t.TempDir(), "a.json"), filepath.Join(t.TempDir(), "a.html"), filepath.Join(t.TempDir(), "a.md")
+	code, out, problems := bench(
+		t, "run", "--url", busy.URL, "--endpoint", "/", "-c", "2", "--duration", "1s", "--warmup", "0s", "--json", file, "--html", page, "--markdown", table,
+	)
+	s := read(t, file).Series[0]
+	if code != 0 || s.Shed < s.Count*8/10 || s.Errors.Total != 0 || s.SuccessRate > 0.2 {
+		t.Errorf("exit %d, %+v\n%s%s", code, s, out, problems)
+	}
+	for _, text := range []string{out, contents(t, page), contents(t, table)} {
+		if !strings.Contains(text, fmt.Sprintf("refused: GET /: %d of %d requests", s.Shed, s.Count)) {
+			t.Errorf("refusals are not shown:\n%.3000s", text)
+		}
+	}
+	code, out, problems = bench(
+		t, "ab", "--base", slow(t, 20*time.Millisecond), "--cand", busy.URL, "--endpoint", "/", "--rate", "100", "--rounds", "8",
+		"--block", "200ms", "--settle", "0s", "--force", // a busy machine is a late generator
+	)
+	if code != exitRegressed || !strings.Contains(out, "overall: regressed") || !strings.Contains(out, "refused: candidate: GET /: ") {
+		t.Errorf("exit %d\n%s%s", code, out, problems)
 	}
 }
 

@@ -43,7 +43,7 @@ func validity(parts []Part, median time.Duration, series []*result.Series) resul
 		// A promise that was seen broken needs no figures: the server is what was measured.
 		broken := slices.ContainsFunc(s.Promises, func(p result.Promise) bool { return p.Kept != nil && !*p.Kept })
 		if s.Latency == nil && !broken && s.Name != All { // which has none when no other has
-			refuse("%s: none of its %d requests succeeded (%d failed: %v)", s.Name, s.Count, s.Errors.Total, s.Errors)
+			refuse("%s: none of its %d requests succeeded (%d refused, %d failed: %v)", s.Name, s.Count, s.Shed, s.Errors.Total, s.Errors)
 		}
 	}
 	v.ClientCPURatio = &cpu
