@@ -184,7 +184,7 @@ func (s *side) stop() {
 	}
 }
 
-// prepare asks for every endpoint once: both servers must answer it.
+// prepare asks for every endpoint once: both servers must have it.
 func (s *side) prepare(settings *settings, endpoints []measure.Endpoint) error {
 	plan := settings.plan(s.server, endpoints)
 	if s.running != nil {
@@ -199,7 +199,7 @@ func (s *side) prepare(settings *settings, endpoints []measure.Endpoint) error {
 		if err != nil {
 			return fmt.Errorf("ask %s: %w; is the server running there?", s.server, err)
 		}
-		if status >= 400 {
+		if !served(status) {
 			return fmt.Errorf("%s is answered %d", e.Name, status)
 		}
 	}

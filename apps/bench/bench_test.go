@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,6 +193,87 @@ func TestABrokenPromise(t *testing.T) {
 	}
 }
 
+// A route that fails is measured, and breaks its promise; only one that the server does not have is left out.
+func TestARouteThatFails(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(time.Millisecond)
+		switch r.URL.Path {
+		case "/failing":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "/missing":
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(s.Close)
+	route := func(path string) string {
+		return "[[routes]]\npath = \"" + path + "\"\nhandler = \"health.live\"\nslo = { latency = \"30s\", quantile = 0.5 }\n"
+	}
+	for name, text := range map[string]string{
+		"beside others": "version = 1\n" + route("/livez") + route("/failing") + route("/missing"),
+		"alone":         "version = 1\n" + route("/failing") + route("/missing"),
+	} {
+		code, out, problems := bench(
+			t, "run", "--url", s.URL, "--policy", write(t, "p.toml", text), "-c", "2", "--duration", "500ms", "--warmup", "0s",
+		)
+		if code != exitBroken || !strings.Contains(out, "GET /failing: broken: errors 100 %") || strings.Contains(out, "/missing") ||
+			!strings.Contains(problems, "bench: GET /failing is answered 500 at first, and is measured all the same\n") ||
+			!strings.Contains(problems, "bench: left out: GET /missing is answered 404") {
+			t.Errorf("%s: exit %d\n%s%s", name, code, out, problems)
+		}
+	}
+}
+
+// A server that fails at the first request, or refuses it, is measured all the same; and a candidate that answers is taken before one that
+// does not.
+func TestTheFirstRequest(t *testing.T) {
+	for _, status := range []int{500, 503, 429, 408} {
+		var n atomic.Int64
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if n.Add(1) == 1 || r.URL.RawQuery == "" {
+				w.WriteHeader(status)
+			}
+		}))
+		t.Cleanup(s.Close)
+		to := []string{"--endpoint", "/x?a=b", "-c", "1", "--duration", "100ms", "--warmup", "0s"}
+		if code, out, problems := bench(t, append([]string{"run", "--url", s.URL}, to...)...); code != 0 || !strings.Contains(out, "100 %") {
+			t.Errorf("%d: exit %d\n%s%s", status, code, out, problems)
+		}
+		policy := write(t, "p.toml", "version = 1\n[[routes]]\npath = \"/api/faq\"\nhandler = \"faq\"\n")
+		if err := os.WriteFile(strings.TrimSuffix(policy, ".toml")+"_test.toml", []byte(policyTests), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		to = []string{"--policy", policy, "-c", "1", "--duration", "100ms", "--warmup", "0s"}
+		code, out, problems := bench(t, append([]string{"run", "--url", s.URL}, to...)...)
+		if code != 0 || !strings.Contains(out, "GET /api/faq?q=livraison&language=fr") || problems != "" {
+			t.Errorf("%d: exit %d\n%s%s", status, code, out, problems)
+		}
+	}
+}
+
+// A promise that nothing fails is one too: a single failure breaks it.
+func TestNoErrorsArePromised(t *testing.T) {
+	policy := write(t, "p.toml", "version = 1\n[[routes]]\npath = \"/livez\"\nhandler = \"health.live\"\nslo = { latency = \"30s\", errors = 0.0 }\n")
+	for every, want := range map[int64]struct {
+		code int
+		text string
+	}{
+		20:      {exitBroken, "GET /livez: broken: errors"},
+		1 << 40: {0, "errors 0 % of at most 0 %"},
+	} {
+		var n atomic.Int64
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if time.Sleep(time.Millisecond); n.Add(1)%every == 0 {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}))
+		t.Cleanup(s.Close)
+		code, out, problems := bench(t, "run", "--url", s.URL, "--policy", policy, "-c", "2", "--duration", "1s", "--warmup", "0s")
+		if code != want.code || !strings.Contains(out, want.text) {
+			t.Errorf("one in %d fails: exit %d\n%s%s", every, code, out, problems)
+		}
+	}
+}
+
 func TestAnInvalidRun(t *testing.T) {
 	code, out, problems := bench(
 		t, "run", "--url", slow(t, 50*time.Millisecond), "--endpoint", "/x", "--rate", "400", "--connections", "1", "--timeout", "200ms", "--duration", "500ms", "--warmup", "0s",
@@ -293,6 +376,38 @@ func TestAB(t *testing.T) {
 	}
 	if code, _, problems = bench(t, "compare", names[0], file); code != exitNotComparable || !strings.Contains(problems, "is a comparison") {
 		t.Errorf("exit %d\n%s", code, problems)
+	}
+}
+
+// That a server refuses nine of ten is shown, and it is no better than one that serves all, however fast it serves the tenth.
+func TestRefusals(t *testing.T) {
+	var n atomic.Int64
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if time.Sleep(2 * time.Millisecond); n.Add(1)%10 > 0 {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(busy.Close)
+	file, page, table := filepath.Join(t.TempDir(), "a.json"), filepath.Join(t.TempDir(), "a.html"), filepath.Join(t.TempDir(), "a.md")
+	code, out, problems := bench(
+		t, "run", "--url", busy.URL, "--endpoint", "/", "-c", "2", "--duration", "1s", "--warmup", "0s", "--json", file, "--html", page, "--markdown", table,
+	)
+	s := read(t, file).Series[0]
+	if code != 0 || s.Shed < s.Count*8/10 || s.Errors.Total != 0 || s.SuccessRate > 0.2 {
+		t.Errorf("exit %d, %+v\n%s%s", code, s, out, problems)
+	}
+	for _, text := range []string{out, contents(t, page), contents(t, table)} {
+		if !strings.Contains(text, fmt.Sprintf("refused: GET /: %d of %d requests", s.Shed, s.Count)) {
+			t.Errorf("refusals are not shown:\n%.3000s", text)
+		}
+	}
+	code, out, problems = bench(
+		t, "ab", "--base", slow(t, 20*time.Millisecond), "--cand", busy.URL, "--endpoint", "/", "--rate", "100", "--rounds", "8",
+		"--block", "200ms", "--settle", "0s", "--force", // a busy machine is a late generator
+	)
+	if code != exitRegressed || !strings.Contains(out, "overall: regressed") || !strings.Contains(out, "refused: candidate: GET /: ") {
+		t.Errorf("exit %d\n%s%s", code, out, problems)
 	}
 }
 

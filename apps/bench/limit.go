@@ -33,7 +33,7 @@ func limitCommand() *cobra.Command {
 twice, and halves the difference until that is 5 %. Who was refused, or answered too late, was not served. Of two servers the
 steps are made in turns.
 
-Exit codes: 0 found; 1 it could not run; 2 no rate was found at which the promises hold.`,
+Exit codes: 0 found; 1 it could not run; 2 no rate was found at which the promises hold, or interrupted.`,
 		Example: `  bench limit --base http://127.0.0.1:5000 --policy policies/chatbot.toml --endpoint /api/health
   bench limit --base-policy old.toml --cand-policy new.toml --endpoint /api/products`,
 		Args: cobra.NoArgs,

@@ -35,7 +35,7 @@ func main() {
 // Exit codes of bench run; those of compare and ab are 1 and verdictCode's.
 const (
 	exitFailed  = 1  // could not run
-	exitInvalid = 2  // the figures can't be used, or compared
+	exitInvalid = 2  // the figures can't be used, or compared, or it was interrupted
 	exitBroken  = 99 // a promise of the policy was broken
 )
 
@@ -70,8 +70,8 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	case errors.As(err, &code):
 		return int(code)
 	case err != nil && ctx.Err() != nil:
-		fmt.Fprintln(problems, "bench: interrupted before enough was measured")
-		return exitFailed
+		fmt.Fprintln(problems, "bench: interrupted before enough was measured: there is nothing to keep")
+		return exitInvalid
 	case err != nil:
 		fmt.Fprintln(problems, "bench:", err)
 		return exitFailed

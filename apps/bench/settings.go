@@ -137,7 +137,7 @@ func (s *settings) choose(ctx context.Context, server *url.URL, p *policy.Policy
 	if err != nil {
 		return nil, err
 	}
-	var groups [][]measure.Endpoint // candidates of each endpoint, of which the first that is answered is taken
+	var groups [][]measure.Endpoint // candidates of each endpoint, of which one is taken
 	for _, text := range s.endpoints {
 		e, err := parseEndpoint(text, header)
 		if err != nil {
@@ -156,17 +156,20 @@ func (s *settings) choose(ctx context.Context, server *url.URL, p *policy.Policy
 	}
 	var chosen []measure.Endpoint
 	for _, candidates := range groups {
-		e, why, err := s.first(ctx, server, candidates)
+		e, status, err := s.first(ctx, server, candidates)
 		if err != nil {
 			return nil, err
 		}
 		switch {
 		case e != nil:
+			if status >= 400 {
+				note(fmt.Sprintf("%s is answered %d at first, and is measured all the same", e.Name, status))
+			}
 			chosen = append(chosen, *e)
 		case len(s.endpoints) > 0:
-			return nil, fmt.Errorf("%s is answered %s: give a request that the server answers", candidates[0].Name, why)
+			return nil, fmt.Errorf("%s is answered %d: give a request that the server answers", candidates[0].Name, status)
 		default:
-			note(fmt.Sprintf("left out: %s is answered %s; give an example with --endpoint or --example", candidates[0].Name, why))
+			note(fmt.Sprintf("left out: %s is answered %d; give an example with --endpoint or --example", candidates[0].Name, status))
 		}
 	}
 	if len(chosen) == 0 {
@@ -175,28 +178,38 @@ func (s *settings) choose(ctx context.Context, server *url.URL, p *policy.Policy
 	return chosen, nil
 }
 
-// first returns the first candidate that the server answers, or how it answered the last.
-func (s *settings) first(ctx context.Context, server *url.URL, candidates []measure.Endpoint) (e *measure.Endpoint, why string, err error) {
+// first returns the first candidate that the server answers, or else the first that it fails at, and how it was answered; of those that
+// it has no answer for, only how the last was.
+func (s *settings) first(ctx context.Context, server *url.URL, candidates []measure.Endpoint) (e *measure.Endpoint, status int, err error) {
 	g, err := load.New(s.plan(server, candidates))
 	if err != nil {
-		return nil, "", err
+		return nil, 0, err
 	}
 	defer g.Close()
+	failed := 0
 	for i := range candidates {
 		if ctx.Err() != nil {
-			return nil, "", ctx.Err()
+			return nil, 0, ctx.Err()
 		}
-		status, err := g.Probe(i)
-		if err != nil {
-			return nil, "", fmt.Errorf("ask %s: %w; is the server running there?", server, err)
+		if status, err = g.Probe(i); err != nil {
+			return nil, 0, fmt.Errorf("ask %s: %w; is the server running there?", server, err)
 		}
-		if status < 400 {
-			return &candidates[i], "", nil
+		switch {
+		case status < 400:
+			return &candidates[i], status, nil
+		case e == nil && served(status):
+			e, failed = &candidates[i], status
 		}
-		why = fmt.Sprint(status)
 	}
-	return nil, why, nil
+	if e != nil {
+		return e, failed, nil
+	}
+	return nil, status, nil
 }
+
+// served reports whether an answer's status is that of a request that the server is there for. If it fails (5xx), is late (408) or refuses
+// for now (429, 503), that is for the measurement to say; any other 4xx says that the request is wrong.
+func served(status int) bool { return status < 400 || status >= 500 || status == 408 || status == 429 }
 
 func (s *settings) header() ([][2]string, error) {
 	header, encoding := [][2]string{{"User-Agent", "bench/" + version}}, true

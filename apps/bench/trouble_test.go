@@ -64,7 +64,7 @@ func TestAnInterruptedRun(t *testing.T) {
 	}
 	ctx, url = after(t, 20)
 	code, out, problems = benchUntil(ctx, "run", "--url", url, "--endpoint", "/", "-c", "2", "--warmup", "1m")
-	if code != exitFailed || out != "" || problems != "bench: interrupted before enough was measured\n" {
+	if code != exitInvalid || out != "" || problems != "bench: interrupted before enough was measured: there is nothing to keep\n" {
 		t.Errorf("exit %d\n%s%s", code, out, problems)
 	}
 }
@@ -80,7 +80,7 @@ func TestInterruptedTurns(t *testing.T) {
 	}
 	ctx, url = after(t, 2)
 	code, out, problems = benchUntil(ctx, append([]string{"ab", "--base", slow(t, time.Millisecond), "--cand", url}, args...)...)
-	if code != exitFailed || out != "" || !strings.Contains(problems, "interrupted") {
+	if code != exitNotComparable || out != "" || !strings.Contains(problems, "interrupted before enough was measured") {
 		t.Errorf("exit %d\n%s%s", code, out, problems)
 	}
 }

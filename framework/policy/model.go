@@ -221,7 +221,8 @@ type CORS struct {
 	MaxAge      Duration `toml:"max_age" doc:"How long a browser may keep the answer to a preflight." check:"min=0s,max=24h"`
 }
 
-// SLO is what is promised of a route. A zero Latency, and zero Errors, promise nothing.
+// SLO is what is promised of a route. A zero Latency promises nothing. Zero Errors promise that none fails, to load tests; the server
+// exports none, as nothing of such a share can be used up.
 type SLO struct {
 	Latency  Duration `toml:"latency" doc:"Time within which the quantile of requests is answered." check:"min=1ms,max=1h"`
 	Quantile float64  `toml:"quantile" doc:"Share of requests within latency, such as 0.95." check:"min=0.5,max=0.9999"`

@@ -4,7 +4,7 @@
 // Times, rates and CPU times are compared as logarithms, so that a shift is a percentage. Blocks that were measured next to
 // each other are compared pair by pair, by Wilcoxon's signed-rank test; others by the Mann-Whitney U test. Shifts are
 // Hodges-Lehmann estimates with the interval of the test; of P95 and P99 the interval is that of a bootstrap of blocks. Success
-// rates are compared by Fisher's test over requests. All p values of a comparison are corrected together (Holm), so that a
+// rates are compared by Fisher's test over requests, those that were refused too. All p values of a comparison are corrected together (Holm), so that a
 // comparison of two equal servers finds a difference in at most one of twenty cases.
 package compare
 

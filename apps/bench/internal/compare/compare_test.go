@@ -175,6 +175,40 @@ func TestErrorsRegress(t *testing.T) {
 	}
 }
 
+// Whoever was refused was not served, also where a file's success rate leaves that out, as one of k6 does; and however fast the others are.
+func TestRefusalsRegress(t *testing.T) {
+	calm := simulated{random: rand.New(rand.NewPCG(1, 1)), requests: 500, sigma: 0.1, tremble: 0.002}
+	for _, c := range []struct {
+		shed    int64
+		success float64 // as the file says
+		change  float64
+	}{{5400, 1, -90}, {6000, 0, -100}} {
+		base, cand := calm.runs(t, 12, 0.5)
+		s := cand.Series[0]
+		if s.Shed, s.SuccessRate = c.shed, c.success; s.Shed == s.Count {
+			s.Latency = nil
+		}
+		made, err := compare.Runs(base, cand, compare.Options{Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch := made.Changes[len(made.Changes)-1]
+		if made.Verdict != result.Regressed || ch.Metric != "success_rate" || ch.Verdict != result.Regressed || math.Abs(ch.Change-c.change) > 1e-9 {
+			t.Errorf("%d of %d refused: %s, %+v", s.Shed, s.Count, made.Verdict, ch)
+		}
+	}
+}
+
+// Of a phase in which nobody asked, nothing is known.
+func TestNobodyAsked(t *testing.T) {
+	base := document(t, &result.Series{Name: "chat turn", Count: 100, Errors: result.Errors{Total: 50}})
+	cand := document(t, &result.Series{Name: "chat turn"})
+	c, err := compare.Runs(base, cand, compare.Options{Seed: 1})
+	if err != nil || c.Verdict != result.Inconclusive || math.IsNaN(c.Changes[0].Change) {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 // The rate counts in a closed loop, where it is measured.
 func TestRates(t *testing.T) {
 	calm := simulated{random: rand.New(rand.NewPCG(1, 1)), requests: 500, sigma: 0.1, tremble: 0.002}

@@ -68,21 +68,14 @@ func tail(s stats.Shift, base, cand []float64, pairs bool, seed uint64) stats.Sh
 	return drawn
 }
 
-// success compares success rates, in percentage points.
+// success compares success rates, in percentage points. Whoever was refused was not served: a server that refuses more is no better for
+// the times of the others.
 func success(of result.Change, base, cand *result.Series) result.Change {
 	of.Metric, of.Unit, of.Margin, of.Confidence, of.Method = "success_rate", result.UnitRatio, marginSuccess, Confidence, "Fisher, Newcombe"
-	of.Base, of.Cand = base.SuccessRate, cand.SuccessRate
-	asked := func(s *result.Series) (good, all int64) {
-		all = s.Count - s.Shed
-		return all - s.Errors.Total, all
-	}
-	b, n := asked(base)
-	c, m := asked(cand)
-	s := stats.Proportions(b, n, c, m, Confidence)
+	of.Base, of.Cand = base.Served(), cand.Served()
+	of.Change = 100 * (of.Cand - of.Base)
+	s := stats.Proportions(base.Good(), base.Count, cand.Good(), cand.Count, Confidence)
 	of.P, of.Low, of.High = &s.P, finite(100*s.Low), finite(100*s.High)
-	if of.Change = 100 * s.Estimate; math.IsNaN(of.Change) {
-		of.Change = 0
-	}
 	return of
 }
 

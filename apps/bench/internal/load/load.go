@@ -59,6 +59,8 @@ type Generator struct {
 	wire [][]byte // the requests as they are sent
 	deck []int    // their order, which repeats
 
+	arrivals *rand.Rand // goes on from run to run: each has arrivals of its own
+
 	dial func(deadline time.Time) (net.Conn, error)
 	wait func(ctx context.Context, due time.Time) bool
 
@@ -80,7 +82,7 @@ func New(p Plan) (*Generator, error) {
 	case p.Timeout <= 0:
 		return nil, fmt.Errorf("a timeout of %v: it must be more than none", p.Timeout)
 	}
-	g := &Generator{plan: p, dial: p.dial, wait: waitUntil}
+	g := &Generator{plan: p, arrivals: rand.New(rand.NewPCG(p.Seed, 2)), dial: p.dial, wait: waitUntil}
 	for _, r := range p.Requests {
 		g.wire = append(g.wire, r.bytes(p.URL))
 	}

@@ -214,7 +214,7 @@ func exact(t *testing.T, what string, got int64, want time.Duration) {
 // Requests are due as a Poisson process unless they are to be even: as many as the rate says, with gaps that vary as much as they are long.
 func TestSchedule(t *testing.T) {
 	for _, even := range []bool{true, false} {
-		next := schedule(Plan{Rate: 500, Even: even, Seed: 7})
+		next := schedule(Plan{Rate: 500, Even: even}, rand.New(rand.NewPCG(7, 2)))
 		const n = 10_000
 		sum, squares, before := 0.0, 0.0, next()
 		if even && before != 0 {
@@ -233,6 +233,51 @@ func TestSchedule(t *testing.T) {
 			t.Errorf("even %v: gaps of %v s with a coefficient of variation of %.3f", even, mean, variation)
 		}
 	}
+}
+
+// The runs of a generator are a sample: each has arrivals of its own, so that they vary in number as those of a Poisson process do. A
+// generator with the same seed has the same.
+func TestRunsHaveTheirOwnArrivals(t *testing.T) {
+	counts := func(t *testing.T) (all []int64) {
+		t.Helper()
+		g, err := New(Plan{
+			URL: at(t, "http://in.memory"), Requests: []Request{{Method: "GET", Target: "/"}}, Rate: 100, Connections: 1,
+			Timeout: time.Millisecond, Seed: 7,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		g.dial = func(time.Time) (net.Conn, error) { return nil, net.ErrClosed } // who comes counts, and not what they get
+		g.wait = func(_ context.Context, due time.Time) bool {
+			time.Sleep(time.Until(due))
+			return true
+		}
+		for range 40 {
+			rec, err := g.Run(t.Context(), 0, time.Second, 1, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, rec.Due)
+		}
+		return all
+	}
+	synctest.Test(t, func(t *testing.T) {
+		first, again := counts(t), counts(t)
+		if !slices.Equal(first, again) {
+			t.Errorf("with one seed %v, and %v", first, again)
+		}
+		sum, squares := 0.0, 0.0
+		for _, n := range first {
+			sum += float64(n)
+			squares += float64(n * n)
+		}
+		mean := sum / float64(len(first))
+		spread := math.Sqrt(max(0, squares/float64(len(first))-mean*mean))
+		if math.Abs(mean-100) > 6 || spread < 6 || spread > 15 { // computed: 100 and 10
+			t.Errorf("%v: %.1f in a run, with a spread of %.1f", first, mean, spread)
+		}
+	})
 }
 
 // Every answer is counted as what it is.

@@ -45,7 +45,7 @@ func (g *Generator) open(ctx context.Context, start time.Time, rec *Recording) {
 	defer runtime.UnlockOSThread()
 	slack(1)
 	defer slack(0)
-	next := schedule(g.plan)
+	next := schedule(g.plan, g.arrivals)
 	for turn := 0; ; turn++ {
 		due := start.Add(next())
 		if !due.Before(end) || !g.wait(ctx, due) {
@@ -65,8 +65,7 @@ func (g *Generator) open(ctx context.Context, start time.Time, rec *Recording) {
 }
 
 // schedule returns a function that tells when, from the start, the next request is due.
-func schedule(p Plan) func() time.Duration {
-	random := rand.New(rand.NewPCG(p.Seed, 2))
+func schedule(p Plan, random *rand.Rand) func() time.Duration {
 	interval, after, n := float64(time.Second)/p.Rate, 0.0, 0
 	return func() time.Duration {
 		if p.Even {

@@ -5,6 +5,7 @@ package measure
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,8 +40,10 @@ func validity(parts []Part, median time.Duration, series []*result.Series) resul
 		}
 	}
 	for _, s := range series {
-		if s.Latency == nil {
-			refuse("%s: none of its %d requests succeeded (%d failed: %v)", s.Name, s.Count, s.Errors.Total, s.Errors)
+		// A promise that was seen broken needs no figures: the server is what was measured.
+		broken := slices.ContainsFunc(s.Promises, func(p result.Promise) bool { return p.Kept != nil && !*p.Kept })
+		if s.Latency == nil && !broken && s.Name != All { // which has none when no other has
+			refuse("%s: none of its %d requests succeeded (%d refused, %d failed: %v)", s.Name, s.Count, s.Shed, s.Errors.Total, s.Errors)
 		}
 	}
 	v.ClientCPURatio = &cpu
@@ -90,16 +93,18 @@ func (t *totals) promises(e Endpoint) []result.Promise {
 		}
 		all = append(all, p)
 	}
-	if e.SLO.Errors > 0 {
-		p := result.Promise{What: "errors", Route: e.Route, Limit: e.SLO.Errors, Unit: result.UnitRatio, Origin: e.Origin}
-		if t.Count > 0 {
-			measured := float64(t.BadStatus) / float64(t.Count)
-			p.Measured = &measured
-			p.Kept = kept(measured <= p.Limit, t.BadStatus, t.Count, p.Limit, int64(math.Ceil(1/p.Limit)))
+	// Where a policy writes no share of errors, it promises the default: none is written, and means that nothing may fail.
+	p := result.Promise{What: "errors", Route: e.Route, Limit: e.SLO.Errors, Unit: result.UnitRatio, Origin: e.Origin}
+	if t.Count > 0 {
+		measured := float64(t.BadStatus) / float64(t.Count)
+		p.Measured = &measured
+		least := int64(1) // of nothing that may fail, the first that does is too many
+		if p.Limit > 0 {
+			least = int64(math.Ceil(1 / p.Limit))
 		}
-		all = append(all, p)
+		p.Kept = kept(measured <= p.Limit, t.BadStatus, t.Count, p.Limit, least)
 	}
-	return all
+	return append(all, p)
 }
 
 // kept says whether a promise was kept, when there are requests enough to say so, or when so many were bad that even few are enough.

@@ -133,16 +133,14 @@ func (t *totals) count(k *load.Kind) {
 
 func (t *totals) series(name string, parts []Part) (*result.Series, error) {
 	s := &result.Series{
-		Name: name, Count: t.Count, Shed: t.Shed, SuccessRate: 1,
+		Name: name, Count: t.Count, Shed: t.Shed,
 		Errors: result.Errors{ByType: maps.Clone(t.Failed)},
 	}
 	for _, n := range t.Failed {
 		s.Errors.Total += n
 	}
 	good := t.whole.Latency.TotalCount()
-	if asked := t.Count - t.Shed; asked > 0 {
-		s.SuccessRate = float64(good) / float64(asked)
-	}
+	s.SuccessRate = s.Served()
 	if n := t.Hits + t.Misses; n > 0 {
 		s.Cache = &result.Cache{Hits: t.Hits, Misses: t.Misses, Rate: float64(t.Hits) / float64(n)}
 	}

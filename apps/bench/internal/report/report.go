@@ -25,7 +25,7 @@ const few = "*"
 
 // figures returns the table of a run's series.
 func figures(d *result.Document) table {
-	t := table{Head: []string{"endpoint", "requests", "req/s", "success", "avg ms", "median", "P95", "P99", "min", "max", "service P95", "size", "size P95", "hit rate"}}
+	t := table{Head: []string{"endpoint", "requests", "req/s", "success", "refused", "avg ms", "median", "P95", "P99", "min", "max", "service P95", "size", "size P95", "hit rate"}}
 	cpu := false
 	for _, s := range d.Series {
 		cpu = cpu || s.CPU != nil
@@ -34,7 +34,7 @@ func figures(d *result.Document) table {
 		t.Head = append(t.Head, "CPU µs")
 	}
 	for _, s := range d.Series {
-		row := []string{s.Label(), fmt.Sprint(s.Count), chart.Number(s.Rate), percent(s.SuccessRate)}
+		row := []string{s.Label(), fmt.Sprint(s.Count), chart.Number(s.Rate), percent(s.Served()), fmt.Sprint(s.Shed)}
 		if l := s.Latency; l != nil {
 			mark := func(v float64, name string) string {
 				if slices.Contains(l.TooFew, name) {
@@ -174,19 +174,30 @@ func notes(d *result.Document) (all []string) {
 		for _, w := range d.Comparison.Warnings {
 			all = append(all, "warning: "+w)
 		}
+		all = append(all, unserved(d.Base, "base: ")...)
+		all = append(all, unserved(d.Cand, "candidate: ")...)
 		return append(all, fmt.Sprintf("An interval within the margin (5 %% of times, 3 %% of rates, 0.1 points of success) is equivalent. p is corrected for %d comparisons.", len(d.Comparison.Changes)))
 	}
 	for _, r := range d.Validity.Reasons {
 		all = append(all, "invalid: "+r)
 	}
-	for _, s := range d.Series {
-		if s.Errors.Total > 0 {
-			all = append(all, fmt.Sprintf("failed: %s: %v", s.Label(), s.Errors))
-		}
-	}
+	all = append(all, unserved(d, "")...)
 	for _, s := range d.Series {
 		if s.Latency != nil && len(s.Latency.TooFew) > 0 {
 			return append(all, few+" too few requests for this figure: P95 needs 400, P99 2000")
+		}
+	}
+	return all
+}
+
+// unserved says of a run, which may have a name, what failed and what was refused.
+func unserved(d *result.Document, name string) (all []string) {
+	for _, s := range d.Series {
+		if s.Errors.Total > 0 {
+			all = append(all, fmt.Sprintf("failed: %s%s: %v", name, s.Label(), s.Errors))
+		}
+		if s.Shed > 0 {
+			all = append(all, fmt.Sprintf("refused: %s%s: %d of %d requests, with Retry-After", name, s.Label(), s.Shed, s.Count))
 		}
 	}
 	return all

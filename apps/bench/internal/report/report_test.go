@@ -28,8 +28,8 @@ func sample(t *testing.T) *result.Document {
 	}
 	kept, measured, cpu, lag, sent := true, 1.95, 12.5, 0.2, 1.0
 	s := &result.Series{
-		Name: "GET /a|b <x>", Count: 1001, Errors: result.Errors{Total: 1, ByType: map[string]int64{"timeout": 1}}, DurationSeconds: 10, Rate: 100,
-		SuccessRate: 1000.0 / 1001, Latency: &result.Summary{Avg: 1.5, Median: 1.5, P95: 1.95, P99: 1.99, Min: 1, Max: 2, TooFew: []string{"p99"}},
+		Name: "GET /a|b <x>", Count: 1001, Shed: 200, Errors: result.Errors{Total: 1, ByType: map[string]int64{"timeout": 1}}, DurationSeconds: 10, Rate: 100,
+		SuccessRate: 800.0 / 1001, Latency: &result.Summary{Avg: 1.5, Median: 1.5, P95: 1.95, P99: 1.99, Min: 1, Max: 2, TooFew: []string{"p99"}},
 		Service: &result.Summary{P95: 1.9}, Size: &result.Size{Avg: 12345, P95: 12345}, Cache: &result.Cache{Hits: 9, Misses: 1, Rate: 0.9}, CPU: &cpu,
 		Histogram: string(text), Assessment: "kept: p95 latency 1.95 ms of at most 500 ms",
 		Promises: []result.Promise{{What: "p95 latency", Limit: 500, Measured: &measured, Unit: result.UnitMS, Kept: &kept}},
@@ -70,14 +70,14 @@ func TestForms(t *testing.T) {
 		of    *result.Document
 		want  []string
 	}{
-		{"text", report.Text, sample(t), []string{"GET /a|b <x>", "1001", "99.9 %", "1.99*", "12.3k", "90 %", "12.5", "kept: p95", "valid: the generator", "too few requests", "a CPU, 2 CPUs"}},
-		{"text, compared", report.Text, comparison(t), []string{"+10.0 %", "-3.0 to +30.0", "about 33 rounds", "overall: inconclusive", "warning: not interleaved", "99.999 %"}},
-		{"Markdown", report.Markdown, sample(t), []string{`| GET /a\|b <x> | 1001 |`, "|---|--:|", "- GET /a|b <x>: kept"}},
+		{"text", report.Text, sample(t), []string{"GET /a|b <x>", "1001", "79.92 %", "refused: GET /a|b <x>: 200 of 1001 requests", "1.99*", "12.3k", "90 %", "12.5", "kept: p95", "valid: the generator", "too few requests", "a CPU, 2 CPUs"}},
+		{"text, compared", report.Text, comparison(t), []string{"+10.0 %", "-3.0 to +30.0", "about 33 rounds", "overall: inconclusive", "warning: not interleaved", "99.999 %", "refused: candidate: GET /a|b <x>: 200 of"}},
+		{"Markdown", report.Markdown, sample(t), []string{`| GET /a\|b <x> | 1001 |`, "| 79.92 % | 200 |", "|---|--:|", "- GET /a|b <x>: kept", "- refused: GET"}},
 		{"Markdown, compared", report.Markdown, comparison(t), []string{"| median | 1 ms | 1.1 ms | +10.0 %"}},
 		{"CSV", report.CSV, sample(t), []string{"run,series,", "run,GET /a|b <x>,,,9,9,1,100,0,100,1.59"}},
 		{"CSV, compared", report.CSV, comparison(t), []string{"base,GET", "candidate,GET"}},
 		{"benchmark format", report.GoBench, comparison(t), []string{"cpu: a CPU", "run: base", "run: candidate", "GET_/a|b_<x>-2 100 1.5e+06 ns/op"}},
-		{"page", report.HTML, sample(t), []string{"all promises kept", "GET /a|b &lt;x&gt;", "promised: p95 latency of 500 ms", "prefers-color-scheme: dark", "Distribution of latency"}},
+		{"page", report.HTML, sample(t), []string{"all promises kept", "GET /a|b &lt;x&gt;", "<td>79.92 %</td><td>200</td>", "<li>refused: ", "promised: p95 latency of 500 ms", "prefers-color-scheme: dark", "Distribution of latency"}},
 		{"page, compared", report.HTML, comparison(t), []string{`class="verdict inconclusive"`, `x="80" width="40"`, `x1="88" x2="200"`, "Median of each block", ">candidate</li>"}},
 	} {
 		var b bytes.Buffer

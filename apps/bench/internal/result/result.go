@@ -144,6 +144,18 @@ func (s *Series) Label() string {
 	return strings.Join(parts, ", ")
 }
 
+// Served returns the share of requests that were answered well. Whoever was refused was not served. It is counted, as the success rate
+// of a file may leave out who was refused. Of no requests it is 1.
+func (s *Series) Served() float64 {
+	if s.Count == 0 {
+		return 1
+	}
+	return float64(s.Good()) / float64(s.Count)
+}
+
+// Good returns how many requests were answered well.
+func (s *Series) Good() int64 { return s.Count - s.Shed - s.Errors.Total }
+
 // Errors counts the requests that failed.
 type Errors struct {
 	Total  int64            `json:"total"`
