@@ -248,8 +248,8 @@ func (r *report) series(s *record.Series) (resultSeries, error) {
 	if out.Seconds > 0 {
 		out.Rate = float64(s.OK) / out.Seconds
 	}
-	if n := s.OK + s.Failed; n > 0 {
-		out.SuccessRate = float64(s.OK) / float64(n)
+	if s.Turns > 0 { // who was refused was not served
+		out.SuccessRate = float64(s.OK) / float64(s.Turns)
 	}
 	if s.Size.TotalCount() > 0 {
 		out.Size = &resultSize{s.Size.Mean(), float64(s.Size.ValueAtPercentile(95))}
