@@ -2,14 +2,11 @@ package limit_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,35 +140,6 @@ func TestSlowWorkIsNotShed(t *testing.T) {
 		}
 		all.Wait()
 	})
-}
-
-// Of a burst that the processors can't take, little is let in at once, though nothing is known yet of how long a run takes.
-func TestABurstOfProcessorWork(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
-	g := limit.NewGate(limit.GateOptions{InFlight: 1000, Queue: 1000, Wait: time.Minute})
-	var usual limit.Usual
-	var most atomic.Int64
-	var all sync.WaitGroup
-	for range 300 {
-		all.Go(func() {
-			pass, err := g.Enter(t.Context(), limit.Normal, time.Now().Add(time.Minute), &usual)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			most.Store(max(most.Load(), int64(g.Stats().InFlight)))
-			runtime.Gosched() // the others come before it is done
-			var sum [sha256.Size]byte
-			for range 20_000 { // a few milliseconds
-				sum = sha256.Sum256(sum[:])
-			}
-			pass.Leave(true)
-		})
-	}
-	all.Wait()
-	if n := most.Load(); n > 48 {
-		t.Errorf("%d were under way at once", n)
-	}
 }
 
 // A server behind one route that becomes slow keeps more runs under way than usual, and is no reason to refuse other routes.
