@@ -21,7 +21,8 @@ func (r *Responder) refines(q *question) bool {
 	if bare.none() {
 		return false
 	}
-	if info := r.intents[q.intent]; q.intent != "recommend" && q.sure >= certain && (info.Topic != Products || q.intent != "more") {
+	limit := asked.MaxPrice > 0 || asked.MinPrice > 0 // "et moins de 12 €" is no wish for the cheapest
+	if info := r.intents[q.intent]; q.intent != "recommend" && (q.intent != "cheapest" || !limit) && q.sure >= certain && (info.Topic != Products || q.intent != "more") {
 		return false
 	}
 	begins := r.cues.and.match(q.words, 0) > 0 || r.cues.until.match(q.words, 0) > 0

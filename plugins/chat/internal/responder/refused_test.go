@@ -97,6 +97,24 @@ func TestRefusalsAreRemembered(t *testing.T) {
 	}
 }
 
+// A limit of the price said afterwards is kept, in the turns that follow too.
+func TestALimitThatFollowsIsKept(t *testing.T) {
+	r := newTestResponder(t)
+	var before Memory
+	for n, message := range []string{"Je cherche un shampooing", "et moins de 12 €", "et pour cheveux secs ?"} {
+		a := r.Answer(Turn{Message: message, Language: "fr", Number: n, Before: before})
+		for _, card := range a.Products {
+			if n > 0 && card.Price > 12 {
+				t.Errorf("%s: %s", message, a.Text)
+			}
+		}
+		if len(a.Products) == 0 {
+			t.Errorf("%s: %s", message, a.Text)
+		}
+		before = a.Memory
+	}
+}
+
 // Whether a product that is named is vegan is what the catalogue says.
 func TestVeganOrNot(t *testing.T) {
 	r := newTestResponder(t)
