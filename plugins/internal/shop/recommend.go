@@ -34,7 +34,7 @@ type Recommendation struct {
 // wanted is Needs understood.
 type wanted struct {
 	types, concerns, hair, skin, free []string
-	avoid                             [][]string           // terms of each
+	avoid                             Ingredients
 	found                             map[*Product]float64 // by concerns that have no id, 0 to 1
 	vegan                             bool
 	maxPrice                          float64
@@ -104,12 +104,15 @@ func (c *Catalogue) understand(n Needs) *wanted {
 			w.found[hit.Product] = max(w.found[hit.Product], hit.Coverage)
 		}
 	}
-	w.avoid = ingredients(n.Avoid)
+	w.avoid = IngredientsOf(n.Avoid)
 	return w
 }
 
-// ingredients returns the terms of each ingredient in each language.
-func ingredients(names []string) (all [][]string) {
+// Ingredients are the terms by which ingredients are found in any of the languages.
+type Ingredients [][]string
+
+// IngredientsOf returns those with the names.
+func IngredientsOf(names []string) (all Ingredients) {
 	for _, s := range names {
 		for _, l := range text.Languages {
 			if terms := text.Terms(s, l); len(terms) > 0 {
@@ -120,11 +123,9 @@ func ingredients(names []string) (all [][]string) {
 	return all
 }
 
-// Holds reports whether a product has one of the ingredients, named in any of the languages.
-func (p *Product) Holds(names []string) bool { return p.holds(ingredients(names)) }
-
-func (p *Product) holds(any [][]string) bool {
-	for _, terms := range any {
+// Holds reports whether a product has one of the ingredients.
+func (p *Product) Holds(list Ingredients) bool {
+	for _, terms := range list {
 		for _, ingredient := range p.ingredientSets {
 			if holdsAll(ingredient, terms) {
 				return true
@@ -144,7 +145,7 @@ func (w *wanted) allowed(p *Product) bool {
 			return false
 		}
 	}
-	return !p.holds(w.avoid)
+	return !p.Holds(w.avoid)
 }
 
 func holdsAll(list, wanted []string) bool {

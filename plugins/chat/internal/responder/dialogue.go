@@ -100,7 +100,7 @@ func (r *Responder) cheapest(q *question, a *Answer) {
 	}
 	var shown []shop.Recommendation
 	for _, id := range q.Before.Last {
-		if p := r.catalogue.Find(id); p != nil && !q.needs.specific() && !p.Holds(q.refused) { // the catalogue may have changed
+		if p := r.catalogue.Find(id); p != nil && !q.needs.specific() && !p.Holds(q.avoid) { // the catalogue may have changed
 			shown = append(shown, shop.Recommendation{Product: p, Reason: r.reason(p, &needs, q.Language)})
 		}
 	}

@@ -22,7 +22,7 @@ func (r *Responder) evidence(q *question, a *Answer) Evidence {
 		return e
 	}
 	add := func(p *shop.Product) {
-		refused := p != nil && len(q.refused) > 0 && !slices.Contains(q.products, p) && p.Holds(q.refused)
+		refused := p != nil && !slices.Contains(q.products, p) && p.Holds(q.avoid)
 		if p != nil && !refused && len(e.Products) < evidenceProducts && !slices.Contains(e.Products, p) {
 			e.Products = append(e.Products, p)
 		}

@@ -120,9 +120,10 @@ func (r *Responder) bundles(needs *Needs, language string) []shop.Recommendation
 	}
 	var found []shop.Recommendation
 	total := map[*shop.Product]int{}
+	avoid := shop.IngredientsOf(needs.Avoid)
 	for _, b := range r.catalogue.Bundles {
 		if needs.MaxPrice > 0 && b.Price > needs.MaxPrice || b.Price < needs.MinPrice ||
-			slices.ContainsFunc(b.Products, func(p *shop.Product) bool { return p.Holds(needs.Avoid) }) {
+			slices.ContainsFunc(b.Products, func(p *shop.Product) bool { return p.Holds(avoid) }) {
 			continue
 		}
 		for _, p := range b.Products {
@@ -195,7 +196,7 @@ func (r *Responder) item(p *shop.Product, language string) string {
 
 // search finds products by the words of the message.
 func (r *Responder) search(q *question, a *Answer) {
-	hits := slices.DeleteFunc(r.catalogue.Search(q.text, q.Language, len(r.names)), func(h shop.ProductHit) bool { return h.Product.Holds(q.refused) })
+	hits := slices.DeleteFunc(r.catalogue.Search(q.text, q.Language, len(r.names)), func(h shop.ProductHit) bool { return h.Product.Holds(q.avoid) })
 	hits = hits[:min(MaxProducts, len(hits))]
 	if len(hits) == 0 || hits[0].Coverage < enoughFound || q.onlyArea() {
 		area := ""

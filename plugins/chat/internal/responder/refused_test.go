@@ -1,22 +1,25 @@
 package responder
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/innatural/chatbot/plugins/internal/shop"
+	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
 // shownWith returns the products that an answer shows, or may speak of, and that hold one of the ingredients.
 func shownWith(r *Responder, a *Answer, ingredients ...string) (bad []string) {
+	refused := shop.IngredientsOf(ingredients)
 	for _, card := range a.Products {
-		if r.catalogue.Find(card.ID).Holds(ingredients) {
+		if r.catalogue.Find(card.ID).Holds(refused) {
 			bad = append(bad, card.ID)
 		}
 	}
 	for _, p := range a.Evidence.Products {
-		if p.Holds(ingredients) {
+		if p.Holds(refused) {
 			bad = append(bad, "evidence: "+p.ID)
 		}
 	}
@@ -45,13 +48,7 @@ func TestRefusedIngredientsAreNotShown(t *testing.T) {
 		"crème visage sans vitamine C":                                       {"vitamine C"},
 	} {
 		t.Run(message, func(t *testing.T) {
-			language := "fr"
-			if strings.Contains(message, "without") || strings.Contains(message, "anything") {
-				language = "en"
-			} else if message[0] > 0x7f {
-				language = "ar"
-			}
-			a := r.Answer(Turn{Message: message, Language: language})
+			a := r.Answer(Turn{Message: message, Language: cmp.Or(text.Detect(message), text.French)})
 			if bad := shownWith(r, &a, refused...); len(bad) > 0 || len(a.Products) == 0 {
 				t.Errorf("%s: shows %v, of which with %v: %v", a.Text, a.Products, refused, bad)
 			}
@@ -74,13 +71,7 @@ func TestRefusalsAreRemembered(t *testing.T) {
 	} {
 		var before Memory
 		for n, message := range talk {
-			language := "fr"
-			if strings.Contains(talk[0], "allergic to") {
-				language = "en"
-			} else if talk[0][0] > 0x7f {
-				language = "ar"
-			}
-			a := r.Answer(Turn{Message: message, Language: language, Number: n, Before: before})
+			a := r.Answer(Turn{Message: message, Language: text.Detect(talk[0]), Number: n, Before: before})
 			if bad := shownWith(r, &a, "argan"); n > 0 && len(bad) > 0 {
 				t.Errorf("%q, then %q: %s", talk[0], message, a.Text)
 			}
@@ -92,7 +83,7 @@ func TestRefusalsAreRemembered(t *testing.T) {
 	}
 	first := r.Answer(Turn{Message: "un masque sans argan", Language: "fr"})
 	second := r.Answer(Turn{Message: "finalement avec argan", Language: "fr", Number: 1, Before: first.Memory})
-	if len(second.Memory.Refused) > 0 || !slices.ContainsFunc(second.Evidence.Products, func(p *shop.Product) bool { return p.Holds([]string{"argan"}) }) {
+	if len(second.Memory.Refused) > 0 || !slices.ContainsFunc(second.Evidence.Products, func(p *shop.Product) bool { return p.Holds(shop.IngredientsOf([]string{"argan"})) }) {
 		t.Errorf("%s; refused: %v", second.Text, second.Memory.Refused)
 	}
 }

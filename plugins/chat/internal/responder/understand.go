@@ -26,12 +26,13 @@ type question struct {
 	text     string
 	concepts []string
 	needs    Needs
-	refuses  bool            // it says what is not wanted
-	refused  []string        // ingredients that are not wanted, by it or by a turn before
-	products []*shop.Product // that it is about, by name or by "the second one"
-	order    string          // number of an order, or ""
-	ticket   string          // id of a ticket, or what stands in its place, or ""
-	guesses  []intent.Guess  // the likeliest first; never empty
+	refuses  bool             // it says what is not wanted
+	refused  []string         // ingredients that are not wanted, by it or by a turn before
+	avoid    shop.Ingredients // the same
+	products []*shop.Product  // that it is about, by name or by "the second one"
+	order    string           // number of an order, or ""
+	ticket   string           // id of a ticket, or what stands in its place, or ""
+	guesses  []intent.Guess   // the likeliest first; never empty
 	intent   string
 	sure     float64 // how sure that is, 0 to 1
 	entry    *shop.Entry
@@ -63,6 +64,7 @@ func (r *Responder) read(t Turn) *question {
 	}
 	q.needs = r.understand(q)
 	q.refused = union(without(t.Before.Refused, q.needs.With), q.needs.Avoid)
+	q.avoid = shop.IngredientsOf(q.refused)
 	q.guesses = r.classifier.Classify(q.words, t.Language)
 	if t.Before.Needs == nil { // nothing was shown to be cheaper than, or to have more of
 		for i, g := range q.guesses {
