@@ -3,6 +3,7 @@ package framework_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -439,4 +441,65 @@ func events(body io.Reader, each func(string)) error {
 		}
 	}
 	return lines.Err()
+}
+
+// A browser is told how long it may keep an answer from now on, however old that is: with a fixed max-age it could keep none that is older.
+func TestAStoredAnswerIsFreshForOthersFromWhenTheyGetIt(t *testing.T) {
+	s := frameworktest.Start(t, `
+version = 1
+[presets.cache_control]
+moment = "1s"
+[[routes]]
+path = "/front"
+handler = "test.text"
+cache = { ttl = "1h" }
+cache_control = "moment"
+[[routes]]
+path = "/pipeline"
+handler = "test.text"
+cache = { ttl = "1h" }
+cache_control = "moment"
+cors = { origins = ["https://shop.example"] }
+[[routes]]
+path = "/own"
+handler = "test.text"
+cache = { ttl = "1h" }
+cache_control = "moment"
+headers = { Cache-Control = "public, max-age=7" }
+[[routes]]
+path = "/stale"
+handler = "test.text"
+cache = { ttl = "1s", jitter = 0.0, stale_while_revalidate = "1h" }
+cache_control = "moment"
+`, basicPlugin())
+	for _, path := range []string{"/front", "/pipeline", "/own", "/stale"} {
+		if a := s.Get(t, path); a.Header.Get("X-Cache") != "MISS" {
+			t.Fatalf("%s: %v", path, a.Header)
+		}
+	}
+	time.Sleep(2100 * time.Millisecond)
+	for _, test := range []struct {
+		path, field, value string
+		status             int
+	}{
+		{"/front", "Accept", "*/*", 200},
+		{"/front", "Accept", "*/*", 200}, // of the head that is ready now
+		{"/front", "If-None-Match", "*", 304},
+		{"/front", "Range", "bytes=0-1", 206},
+		{"/pipeline", "Accept", "*/*", 200},
+		{"/pipeline", "If-None-Match", "*", 304},
+		{"/own", "Accept", "*/*", 200},
+		{"/stale", "Accept", "*/*", 200},
+	} {
+		a := s.Get(t, test.path, test.field, test.value)
+		age, err := strconv.Atoi(a.Header.Get("Age"))
+		want := map[string]string{
+			"/own": "public, max-age=7", "/stale": "public, max-age=1", // an old one is nobody's to keep
+		}[test.path]
+		want = cmp.Or(want, "public, max-age="+strconv.Itoa(1+age))
+		if control := a.Header.Values("Cache-Control"); err != nil || age < 2 || a.Status != test.status ||
+			len(control) != 1 || control[0] != want {
+			t.Errorf("%s with %s: %d, %v, not %s: %v", test.path, test.field, a.Status, control, want, a.Header)
+		}
+	}
 }

@@ -141,7 +141,7 @@ func (x *exchange) finish(response *Response, err error) {
 	passedOn := (rt.info.Gateway || rt.standard != nil) && err == nil // it is another server's answer
 	switch {
 	case x.result.Status != 0:
-		x.writeFields(x.result.Status, rt.fixed(x.result.Status, x.result.Header()))
+		x.writeFields(x.result.Status, rt.fixed(x.result.Status, x.result.Header(), x.result.Age))
 		x.http.Response.SetBodyRaw(x.result.Body)
 	case x.stream != nil:
 		x.writeAsIs(response)
@@ -255,8 +255,8 @@ func (x *exchange) writeUncached(r *Response) {
 	rt, control := x.route, r.Header.Get("Cache-Control")
 	ok := r.Status == 0 || r.Status == http.StatusOK
 	switch {
-	case ok && rt.cacheControl != "":
-		control = rt.cacheControl
+	case ok && rt.cacheControl.field != "":
+		control = rt.cacheControl.field
 	case control == "":
 		control = "no-store"
 	}

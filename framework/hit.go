@@ -92,6 +92,9 @@ func (rt *route) hit(a *answering, ready *httpcache.Ready, where limit.Decision,
 	rt.answered(httpcache.Hit)
 
 	b := append(a.out, head...)
+	if rt.grows(ready.Status) {
+		b = append(rt.cacheControl.append(append(b, "Cache-Control: "...), ready.Age), "\r\n"...)
+	}
 	b = append(b, "Age: "...)
 	b = strconv.AppendInt(b, ready.Age, 10)
 	b = append(b, "\r\nCache-Status: "+cacheName+"; hit; ttl="...)
@@ -145,7 +148,10 @@ func (a *answering) head(rt *route, r *httpcache.Ready) []byte {
 	b := append(a.out[len(a.out):], "HTTP/1.1 "...)
 	b = append(b, strconv.Itoa(r.Status)...)
 	b = append(append(append(b, ' '), http.StatusText(r.Status)...), "\r\n"...)
-	for _, f := range rt.fixed(r.Status, r.Header()) {
+	for _, f := range rt.fixed(r.Status, r.Header(), 0) {
+		if rt.grows(r.Status) && f.name == fasthttp.HeaderCacheControl {
+			continue // each sending has its own
+		}
 		b = append(append(append(append(b, f.name...), ": "...), f.value...), "\r\n"...)
 	}
 	b = append(b, "X-Cache: "+string(httpcache.Hit)+"\r\n"...)
@@ -155,12 +161,12 @@ func (a *answering) head(rt *route, r *httpcache.Ready) []byte {
 	return bytes.Clone(b)
 }
 
-// fixed returns the fields of an answer that the cache has prepared, with those of the route. A gateway's answer gets none of our
-// own.
-func (rt *route) fixed(status int, stored iter.Seq2[string, string]) []field {
-	fields := make([]field, 0, 16)         // as many as most have
-	good := status < http.StatusBadRequest // a preset is for what was asked for, not for why it is not there
-	preset := good && rt.cacheControl != ""
+// fixed returns the fields of an answer that the cache has prepared, with those of the route; age is that of a fresh one, in seconds. A
+// gateway's answer gets none of our own.
+func (rt *route) fixed(status int, stored iter.Seq2[string, string], age int64) []field {
+	fields := make([]field, 0, 16) // as many as most have
+	good := isGood(status)
+	preset := good && rt.cacheControl.field != ""
 	said := false
 	for name, value := range stored {
 		control := name == fasthttp.HeaderCacheControl
@@ -171,8 +177,10 @@ func (rt *route) fixed(status int, stored iter.Seq2[string, string]) []field {
 	control := ""
 	switch {
 	case rt.sets(fasthttp.HeaderCacheControl):
+	case rt.grows(status) && age > 0:
+		control = string(rt.cacheControl.append(nil, age))
 	case preset:
-		control = rt.cacheControl
+		control = rt.cacheControl.field
 	case said || rt.info.Gateway:
 	case good:
 		control = "no-cache"
@@ -188,6 +196,12 @@ func (rt *route) fixed(status int, stored iter.Seq2[string, string]) []field {
 	}
 	return append(fields, always...)
 }
+
+// isGood reports whether a preset is for an answer: it is for what was asked for, not for why that is not there.
+func isGood(status int) bool { return status < http.StatusBadRequest }
+
+// grows reports whether the Cache-Control of an answer depends on its age.
+func (rt *route) grows(status int) bool { return rt.cacheControl.grows() && isGood(status) }
 
 // sets reports whether the policy sets a field of the route's answers.
 func (rt *route) sets(name string) bool {

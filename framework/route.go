@@ -32,7 +32,7 @@ type route struct {
 	promise *promise // nil is none
 
 	headers      []field
-	cacheControl string // for 200 answers; "" leaves it to the handler
+	cacheControl cacheControl // of the policy's preset; "" leaves it to the handler
 	cors         cors
 	limiter      *limit.Limiter
 	shared       *limit.Shared // counts for all instances, what limiter counts for this one; nil does not
@@ -99,7 +99,10 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 		rt.headers = append(rt.headers, field{name, value})
 	}
 	if p.CacheControl != "" {
-		rt.cacheControl = cacheControl(g.policy.Presets.CacheControl[p.CacheControl].D(), p.Audience)
+		rt.cacheControl = newCacheControl(g.policy.Presets.CacheControl[p.CacheControl].D(), p.Audience)
+		if rt.sets(fasthttp.HeaderCacheControl) { // instead, as it is
+			rt.cacheControl.maxAge = 0
+		}
 	}
 	rt.priority = limit.Priority(slices.Index(limit.Priorities[:], p.Priority))
 	if rt.usual, err = outliving(g, fmt.Sprintf("usual\x00%s %s %s", p.Method, p.Path, p.Handler), func() *limit.Usual { return &limit.Usual{} }); err != nil {
@@ -170,15 +173,32 @@ func (g *generation) routeMetrics(template string) *telemetry.RouteMetrics {
 	return m
 }
 
-// cacheControl writes a preset as the header for an audience.
-func cacheControl(maxAge time.Duration, audience string) string {
-	switch {
-	case maxAge == 0:
-		return "no-store"
-	case audience == "public":
-		return "public, max-age=" + strconv.Itoa(int(maxAge.Seconds()))
+// cacheControl is a preset as others are told it: how long they may keep an answer from when they get it.
+type cacheControl struct {
+	field  string // "" is none
+	start  string // of the field, before the seconds
+	maxAge int64  // seconds
+}
+
+func newCacheControl(maxAge time.Duration, audience string) cacheControl {
+	if maxAge == 0 {
+		return cacheControl{field: "no-store"}
 	}
-	return "private, max-age=" + strconv.Itoa(int(maxAge.Seconds()))
+	seconds := int64(maxAge / time.Second)
+	start := "private, max-age="
+	if audience == "public" {
+		start = "public, max-age="
+	}
+	return cacheControl{start + strconv.FormatInt(seconds, 10), start, seconds}
+}
+
+// grows reports whether the field depends on the age of the answer. What is told of a stored answer is its age and for how long it is
+// fresh in all (RFC 9111, section 4.2), so that a fixed max-age would leave nothing of an answer older than that.
+func (c *cacheControl) grows() bool { return c.maxAge > 0 }
+
+// append appends the field of a fresh answer of an age in seconds to b.
+func (c *cacheControl) append(b []byte, age int64) []byte {
+	return strconv.AppendInt(append(b, c.start...), c.maxAge+age, 10)
 }
 
 // allowed lists the methods that a route answers, for Allow.

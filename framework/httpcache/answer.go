@@ -71,6 +71,7 @@ type Result struct {
 	Status  int
 	Body    []byte
 	Outcome Outcome // empty for an answer that Finish made
+	Age     int64   // of a hit, in seconds
 
 	fields []field
 	form   *form // that fields are of; nil when they are this request's alone

@@ -165,7 +165,9 @@ func (c *Cache) reuse(r held, rule *Rule, req *Request, age time.Duration, o Out
 		res = r.answer(req, rule.Encoder)
 	}
 	now := r.at(c.name, age, r.freshFor(age))
-	res.Outcome = o
+	if res.Outcome = o; o == Hit {
+		res.Age = now.age
+	}
 	res.add("Age", now.ageField)
 	res.add("X-Cache", string(o))
 	res.add("Cache-Status", now.cacheStatus+detail)

@@ -171,7 +171,7 @@ type Route struct {
 	Slow         Duration          `toml:"slow" doc:"A request that takes longer is logged as slow and counted." check:"min=1ms,max=1h"`
 	Compress     bool              `toml:"compress" doc:"Whether the answer is compressed."`
 	Cache        *RouteCache       `toml:"cache" doc:"Stores the answers; a route without this table is never cached."`
-	CacheControl string            `toml:"cache_control" doc:"Preset of presets.cache_control for what browsers and proxies may keep; without it no-store unless the handler says otherwise."`
+	CacheControl string            `toml:"cache_control" doc:"Preset of presets.cache_control for how long browsers and proxies may keep an answer from when they get it; without it no-store unless the handler says otherwise."`
 	Stream       Stream            `toml:"stream" doc:"Limits of the stream, for a handler that streams."`
 	Limits       Limits            `toml:"limits" doc:"What one client, and all together, may ask for."`
 	Headers      map[string]string `toml:"headers" doc:"Headers set on every answer of the route."`
