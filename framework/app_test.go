@@ -20,6 +20,7 @@ import (
 
 	"github.com/innatural/chatbot/framework"
 	"github.com/innatural/chatbot/framework/frameworktest"
+	"github.com/innatural/chatbot/framework/policy"
 )
 
 // plugin makes a plugin of plain handlers for a test.
@@ -500,6 +501,43 @@ cache_control = "moment"
 		if control := a.Header.Values("Cache-Control"); err != nil || age < 2 || a.Status != test.status ||
 			len(control) != 1 || control[0] != want {
 			t.Errorf("%s with %s: %d, %v, not %s: %v", test.path, test.field, a.Status, control, want, a.Header)
+		}
+	}
+}
+
+// cursed are options of a plugin that cannot be served.
+type cursed struct {
+	Unmet bool `toml:"unmet" doc:"Whether its options say so."`
+}
+
+func (o cursed) CheckDependencies(*policy.Policy) error {
+	if o.Unmet {
+		return &policy.OptionError{Key: "unmet", Err: errors.New("nothing is there; add something")}
+	}
+	return nil
+}
+
+func TestPluginErrorIsToldOnce(t *testing.T) {
+	type service struct{}
+	bad := framework.NewPlugin(framework.Info{
+		Name: "bad", Handlers: []framework.HandlerInfo{{Name: "bad"}}, Provides: []framework.Service{framework.ServiceOf[service]()},
+	}, cursed{}, func(*framework.Host, cursed) (framework.Handlers, error) { return nil, errors.New("out of luck") })
+	user := framework.NewPlugin(framework.Info{Name: "user", Handlers: []framework.HandlerInfo{{Name: "user"}}}, framework.NoOptions{},
+		func(h *framework.Host, _ framework.NoOptions) (framework.Handlers, error) {
+			_, err := framework.Use[service](h)
+			return nil, err
+		})
+	for options, want := range map[string]string{
+		"":                              "build plugin bad: out of luck",
+		"[plugins.bad]\nunmet = true\n": "p.toml:3:9: plugins.bad.unmet: nothing is there; add something",
+	} {
+		p := "version = 1\n" + options
+		for _, handler := range []string{"user", "bad", "user", "bad"} {
+			p += fmt.Sprintf("[[routes]]\npath = \"/%d\"\nhandler = %q\n", len(p), handler)
+		}
+		_, err := framework.New(framework.Config{Policy: framework.PolicyText("p.toml", p), Plugins: []framework.Plugin{user, bad}, Stdout: io.Discard})
+		if err == nil || err.Error() != want {
+			t.Errorf("got %v\nwant %s", err, want)
 		}
 	}
 }

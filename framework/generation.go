@@ -58,6 +58,9 @@ type generation struct {
 
 // build makes a generation from a policy. On an error everything that was built is closed again.
 func (a *App) build(p *policy.Policy) (*generation, error) {
+	if problems := p.Unmet(); len(problems) > 0 {
+		return nil, problems
+	}
 	log, sinks, err := telemetry.NewLogger(p.Log, a.config.Stdout, a.metrics)
 	if err != nil {
 		return nil, fmt.Errorf("open logs: %w", err)
@@ -121,8 +124,11 @@ func (g *generation) plugin(name string) (Handlers, error) {
 	}
 	handlers, err := p.build(h, g.policy.Plugins[name])
 	if err != nil {
-		g.failed[name] = fmt.Errorf("build plugin %s: %w", name, err)
-		return nil, g.failed[name]
+		if _, needed := errors.AsType[*pluginError](err); !needed {
+			err = &pluginError{name, err}
+		}
+		g.failed[name] = err
+		return nil, err
 	}
 	for _, info := range p.info.Handlers {
 		if handlers[info.Name] == nil {
@@ -134,6 +140,17 @@ func (g *generation) plugin(name string) (Handlers, error) {
 	g.built[name] = handlers
 	return handlers, nil
 }
+
+// pluginError says that a plugin was not built. It is the error of every route and of every other plugin that needs it.
+type pluginError struct {
+	plugin string
+	err    error
+}
+
+func (e *pluginError) Error() string { return "build plugin " + e.plugin + ": " + e.err.Error() }
+
+// Unwrap returns what the plugin said.
+func (e *pluginError) Unwrap() error { return e.err }
 
 // buildProvider builds the plugin that provides a service.
 func (g *generation) buildProvider(s Service, user string) error {

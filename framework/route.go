@@ -52,10 +52,16 @@ type route struct {
 // buildRoutes builds the plugins that the routes name, and the routes.
 func (g *generation) buildRoutes() error {
 	var errs []error
+	told := map[*pluginError]bool{}
 	g.routes = make([]*route, len(g.policy.Routes))
 	for i := range g.policy.Routes {
 		rt, err := g.buildRoute(g.policy.Routes[i])
-		if err != nil {
+		if plugin, ok := errors.AsType[*pluginError](err); ok {
+			if !told[plugin] { // not again for each of its routes
+				errs = append(errs, plugin)
+			}
+			told[plugin] = true
+		} else if err != nil {
 			errs = append(errs, fmt.Errorf("route %s %s: %w", g.policy.Routes[i].Method, g.policy.Routes[i].Path, err))
 		}
 		g.routes[i] = rt

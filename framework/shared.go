@@ -27,12 +27,12 @@ type sharedLayer struct {
 // openShared returns the layer that a generation's policy asks for, or nil.
 func (a *App) openShared(g *generation) (*cache.Redis, error) {
 	c := g.policy.Cache
+	if !c.Redis.Configured() {
+		return nil, nil
+	}
 	addresses := c.Redis.Addresses
 	if c.Redis.Host != "" {
 		addresses = []string{net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port))}
-	}
-	if len(addresses) == 0 {
-		return nil, nil
 	}
 	key := fmt.Sprintf("\x00redis %q %q %q %q %t %d", addresses, c.Redis.Master, c.Redis.Username, c.Redis.Password.Reveal(),
 		c.Redis.TLS, c.MaxEntry)

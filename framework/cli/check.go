@@ -60,8 +60,9 @@ func (s *session) check() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Find every mistake in a policy",
-		Long: "Find every mistake in a policy, under this program's plugins and this environment. Nothing is started. Each problem\n" +
-			"is one line, file:line:col: path: what is wrong; what to do. Without a file it checks the built-in policy.",
+		Long: "Find every mistake in a policy, under this program's plugins and this environment, also in the files that plugins\n" +
+			"read. Nothing is started. Each problem is one line, file:line:col: path: what is wrong; what to do. Without a file it\n" +
+			"checks the built-in policy.",
 		Example: s.examples(
 			"check policy.toml", "exit code 0 fine, 1 could not run, 2 problems",
 			"check policy.toml --watch", "again whenever the file changes",
@@ -85,7 +86,7 @@ func (s *session) check() *cobra.Command {
 }
 
 func (s *session) checkOnce(src *source, format outputFormat) error {
-	p, err := src.load(framework.Vocabulary(s.Plugins...))
+	p, err := src.check(framework.Vocabulary(s.Plugins...))
 	bad, found := errors.AsType[*invalidPolicy](err)
 	switch {
 	case err != nil && !found:

@@ -72,7 +72,7 @@ func (s *session) runServe(src *source, watch bool) error {
 	defer next.end()
 	app, err := framework.New(framework.Config{Policy: src.load, Plugins: s.Plugins, Version: s.Version, Stdout: s.out})
 	if err != nil {
-		return err
+		return src.placed(err)
 	}
 	var watched *filewatch.Watcher
 	if watch {
@@ -99,7 +99,7 @@ func (s *session) runServe(src *source, watch bool) error {
 			case <-ctx.Done():
 				return
 			case <-reloads:
-				s.reload(ctx, app)
+				s.reload(ctx, app, src)
 			case <-next.asked:
 				if err := next.handOver(); err == nil {
 					stop(framework.ErrHandedOver)
@@ -113,7 +113,7 @@ func (s *session) runServe(src *source, watch bool) error {
 		reloaders.Go(func() {
 			watched.Run(ctx, func() {
 				if src.changed() {
-					s.reload(ctx, app)
+					s.reload(ctx, app, src)
 				}
 			})
 		})
@@ -139,9 +139,9 @@ func (s *session) runServe(src *source, watch bool) error {
 }
 
 // reload loads the policy again and prints why it could not. The app logs both outcomes.
-func (s *session) reload(ctx context.Context, app *framework.App) {
+func (s *session) reload(ctx context.Context, app *framework.App, src *source) {
 	tellManager(reloading())
-	err := app.Reload(ctx)
+	err := src.placed(app.Reload(ctx))
 	tellManager(daemon.SdNotifyReady)
 	if err == nil || errors.Is(err, framework.ErrStopping) || ctx.Err() != nil {
 		return

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -61,17 +62,41 @@ func (s *source) read() ([]byte, error) {
 
 // load is a framework.Loader: the policy with the environment and the flags over it. A policy with problems is an
 // *invalidPolicy.
-func (s *source) load(v policy.Vocabulary) (*policy.Policy, error) {
+func (s *source) load(v policy.Vocabulary) (*policy.Policy, error) { return s.loadWith(policy.Load, v) }
+
+// check is load for who wants to know whether the policy could be served here.
+func (s *source) check(v policy.Vocabulary) (*policy.Policy, error) {
+	return s.loadWith(policy.Check, v)
+}
+
+func (s *source) loadWith(
+	load func(policy.Source, policy.Vocabulary, policy.Layers) (*policy.Policy, policy.Problems), v policy.Vocabulary,
+) (*policy.Policy, error) {
 	text, err := s.read()
 	if err != nil {
 		return nil, err
 	}
 	src := policy.Source{Name: s.name(), Text: text}
-	p, problems := policy.Load(src, v, policy.Layers{Env: s.environ, Flags: s.flags})
+	p, problems := load(src, v, policy.Layers{Env: s.environ, Flags: s.flags})
 	if len(problems) > 0 {
 		return nil, &invalidPolicy{problems, src}
 	}
 	return p, nil
+}
+
+// placed adds the policy's text to problems that were found when it was to be served. Any other error stays as it is.
+func (s *source) placed(err error) error {
+	problems, ok := errors.AsType[policy.Problems](err)
+	if _, placed := errors.AsType[*invalidPolicy](err); placed || !ok {
+		return err
+	}
+	text := s.text
+	if s.file != "" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		text = s.last
+	}
+	return &invalidPolicy{problems, policy.Source{Name: s.name(), Text: text}}
 }
 
 // changed says whether the file now holds something else than what was read last. While it is away it has not changed.

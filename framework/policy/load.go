@@ -13,6 +13,24 @@ import (
 // sorted by place; the policy is nil if and only if there are any. It reads no file but those that the policy's ${file:…}
 // references name, and may be called concurrently. It panics when a plugin of vocab cannot be described.
 func Load(src Source, vocab Vocabulary, layers Layers) (*Policy, Problems) {
+	return loadWith(src, vocab, layers, func(*loader) {})
+}
+
+// Check is Load for who is about to serve the policy here: among the mistakes is what the options of plugins depend on and is not
+// there, see Dependent.
+func Check(src Source, vocab Vocabulary, layers Layers) (*Policy, Problems) {
+	return loadWith(src, vocab, layers, (*loader).checkDependencies)
+}
+
+// Unmet returns what the options of plugins depend on and is not there, see Dependent.
+func (p *Policy) Unmet() Problems {
+	m := &p.meta
+	l := &loader{file: m.file, places: m.places, secrets: m.secrets, texts: m.texts, policy: p, used: m.used}
+	l.checkDependencies()
+	return l.finish()
+}
+
+func loadWith(src Source, vocab Vocabulary, layers Layers, more func(*loader)) (*Policy, Problems) {
 	root := Describe(vocab)
 	doc, syntax := parse(src)
 	if syntax != nil {
@@ -31,10 +49,14 @@ func Load(src Source, vocab Vocabulary, layers Layers) (*Policy, Problems) {
 	l.table(root, values, "", reflect.ValueOf(p).Elem())
 	l.plugins(root.Key("plugins"), vocab, plugins, written)
 	l.check(vocab)
+	more(l)
 	if len(l.problems) > 0 {
 		return nil, l.finish()
 	}
-	p.meta = meta{file: src.Name, hash: fingerprint(root, p), root: root, places: l.places, hidden: l.hidden, router: l.router}
+	p.meta = meta{
+		file: src.Name, hash: fingerprint(root, p), root: root, places: l.places, hidden: l.hidden, router: l.router,
+		used: l.used, secrets: l.secrets, texts: l.texts,
+	}
 	return p, nil
 }
 
@@ -51,6 +73,7 @@ type loader struct {
 	problems Problems
 	policy   *Policy // what is being decoded, from the defaults on
 	router   *router
+	used     []string // plugins with a table or a route whose options could be read
 }
 
 func newLoader(src Source, doc *document, env map[string]string) *loader {
@@ -166,10 +189,14 @@ func (l *loader) plugins(key *Key, vocab Vocabulary, raw any, written bool) {
 				}
 			}
 		}
-		if len(l.problems) == before && (written || l.routeOf(plugin) != "") {
-			l.validate(path, options)
-		}
 		l.policy.Plugins[plugin.Name] = options.Elem().Interface()
+		if len(l.problems) > before || !written && l.routeOf(plugin) == "" {
+			continue
+		}
+		l.used = append(l.used, plugin.Name)
+		if validator, ok := reflect.TypeAssert[Validator](options); ok {
+			l.optionProblems(path, validator.Validate())
+		}
 	}
 }
 
@@ -185,13 +212,20 @@ func (l *loader) routeOf(plugin Plugin) string {
 	return ""
 }
 
-// validate runs the plugin's own check. An error for each option is reported at that option.
-func (l *loader) validate(path string, options reflect.Value) {
-	validator, ok := reflect.TypeAssert[Validator](options)
-	if !ok {
-		return
+// checkDependencies runs the check of those plugins that depend on more than their options.
+func (l *loader) checkDependencies() {
+	for _, name := range l.used {
+		options := reflect.New(reflect.TypeOf(l.policy.Plugins[name]))
+		options.Elem().Set(reflect.ValueOf(l.policy.Plugins[name]))
+		if dependent, ok := reflect.TypeAssert[Dependent](options); ok {
+			l.optionProblems(join("plugins", name), dependent.CheckDependencies(l.policy))
+		}
 	}
-	pending := []error{validator.Validate()}
+}
+
+// optionProblems reports what a plugin's own check found. An error for each option is reported at that option.
+func (l *loader) optionProblems(path string, found error) {
+	pending := []error{found}
 	for len(pending) > 0 {
 		err := pending[0]
 		pending = pending[1:]
@@ -199,13 +233,14 @@ func (l *loader) validate(path string, options reflect.Value) {
 			pending = append(slices.Clone(joined.Unwrap()), pending...)
 			continue
 		}
-		var option *OptionError
-		switch {
-		case err == nil:
-		case errors.As(err, &option):
-			l.problem(path+"."+option.Key, kindOptions, option.Err.Error(), "")
-		default:
-			l.problem(path, kindOptions, err.Error(), "")
+		if err == nil {
+			continue
 		}
+		at := path
+		if option, ok := errors.AsType[*OptionError](err); ok {
+			at, err = path+"."+option.Key, option.Err
+		}
+		what, hint, _ := strings.Cut(err.Error(), "; ")
+		l.problem(at, kindOptions, what, hint)
 	}
 }

@@ -128,6 +128,9 @@ type Redis struct {
 	TLS       bool     `toml:"tls" doc:"Whether the Redis servers are spoken to over TLS, with the system's certificate authorities."`
 }
 
+// Configured reports whether the policy names a Redis server.
+func (r Redis) Configured() bool { return r.Host != "" || len(r.Addresses) > 0 }
+
 // Compression is how answers are compressed.
 type Compression struct {
 	Enabled   bool     `toml:"enabled" doc:"Whether answers are compressed."`

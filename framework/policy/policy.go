@@ -14,6 +14,10 @@ type meta struct {
 	places map[string]place // of what a layer wrote, by dotted path, such as routes[2].cache.ttl
 	hidden map[string]bool  // dotted paths of values that came from a reference
 	router *router
+	used   []string // plugins with a table or a route
+
+	secrets []place  // literals of secrets in the file
+	texts   []string // what no problem may show
 }
 
 // Source is a policy file: its name, as problems print it, and its text.

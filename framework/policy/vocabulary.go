@@ -38,6 +38,11 @@ type Inputs struct {
 // reported at the plugin's table; an *OptionError at the key that it names.
 type Validator interface{ Validate() error }
 
+// Dependent is implemented by plugin options that depend on what is not theirs: on other parts of the policy, on files. What
+// CheckDependencies returns is reported as the error of Validate is, where a policy is about to be served: by Check and by
+// Policy.Unmet. It starts nothing and writes nothing, and may be asked of options that Validate refuses.
+type Dependent interface{ CheckDependencies(p *Policy) error }
+
 // OptionError is a mistake in one option.
 type OptionError struct {
 	Key string // dotted path within the plugin's table

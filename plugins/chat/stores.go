@@ -3,6 +3,8 @@ package chat
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -30,8 +32,42 @@ const (
 
 // Validate implements policy.Validator.
 func (o Options) Validate() error {
+	var mistakes []error
 	if o.Store == inFile && o.Path == "" {
-		return &policy.OptionError{Key: "path", Err: errors.New(`is required with store = "bbolt"; name the file, such as "/var/lib/chatbot/chat.db"`)}
+		mistakes = append(mistakes, &policy.OptionError{Key: "path", Err: errors.New(`is required with store = "bbolt"; name the file, such as "/var/lib/chatbot/chat.db"`)})
+	}
+	if err := o.Model.Validate(); err != nil {
+		mistakes = append(mistakes, err)
+	}
+	return errors.Join(mistakes...)
+}
+
+// CheckDependencies implements policy.Dependent.
+func (o Options) CheckDependencies(p *policy.Policy) error {
+	switch {
+	case o.Store == inRedis && !p.Cache.Redis.Configured():
+		return &policy.OptionError{Key: "store", Err: errors.New("the Redis that keeps conversations is that of [cache.redis], " +
+			"which names none; add its host or addresses there, or choose another store")}
+	case o.Store == inFile:
+		if err := checkPlace(o.Path); err != nil {
+			return &policy.OptionError{Key: "path", Err: err}
+		}
+	}
+	return nil
+}
+
+// checkPlace returns why a file could be neither opened nor created at a path. Who may do so is not asked: whoever checks the policy
+// may be somebody else than who serves it.
+func checkPlace(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder; name a file in it", path)
+	}
+	folder := filepath.Dir(path)
+	switch info, err := os.Stat(folder); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no folder %s; create it, or name a file in another one", folder)
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is a file; name a file in a folder", folder)
 	}
 	return nil
 }
@@ -56,10 +92,6 @@ func openStores(h *framework.Host, o Options) (s stores, err error) {
 	var open func(space) (store.Store, error)
 	switch o.Store {
 	case inRedis:
-		if h.Redis() == nil {
-			return s, errors.New(`store = "redis" keeps conversations in the Redis of [cache.redis], which names none; ` +
-				`add its host or addresses there, or choose another store`)
-		}
 		open = func(of space) (store.Store, error) {
 			memory, err := shareMemory(h, of)
 			if err != nil {

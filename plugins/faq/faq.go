@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/innatural/chatbot/framework"
+	"github.com/innatural/chatbot/framework/policy"
 	"github.com/innatural/chatbot/framework/telemetry"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 	"github.com/innatural/chatbot/plugins/internal/text"
@@ -20,6 +21,12 @@ import (
 // Options are the plugin's options.
 type Options struct {
 	File string `toml:"file" doc:"FAQ to answer from, a JSON file read at start and at reload; without it the built-in one."`
+}
+
+// CheckDependencies implements policy.Dependent.
+func (o Options) CheckDependencies(*policy.Policy) error {
+	_, _, err := load(o)
+	return shop.FileProblems("file", err)
 }
 
 // Plugin returns the plugin. It provides the *shop.FAQ.

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/innatural/chatbot/framework/policy"
 )
 
 const (
@@ -37,6 +40,24 @@ func ReadFile(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	return data, nil
+}
+
+// FileProblems makes what is wrong with a catalogue or FAQ file, a mistake each, that of the option which names the file.
+func FileProblems(key string, err error) error {
+	mistakes := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		mistakes = joined.Unwrap()
+	}
+	var problems []error
+	for _, mistake := range mistakes {
+		if errors.Is(mistake, fs.ErrNotExist) {
+			mistake = fmt.Errorf("%w; correct the path, or drop it for the built-in one", mistake)
+		}
+		if mistake != nil {
+			problems = append(problems, &policy.OptionError{Key: key, Err: mistake})
+		}
+	}
+	return errors.Join(problems...)
 }
 
 func openDocument(name string, data []byte) (*document, error) {

@@ -89,16 +89,13 @@ func (o Options) Names() []string {
 	return names
 }
 
-// Validate implements policy.Validator.
+// Validate returns what is wrong with the table model, as policy.Validator does with all options.
 func (o Options) Validate() error {
 	var mistakes []error
 	for _, name := range o.Names() {
 		if _, err := endpoint(o.Upstreams[name].URL); err != nil {
-			mistakes = append(mistakes, &policy.OptionError{Key: "upstreams." + name + ".url", Err: err})
+			mistakes = append(mistakes, &policy.OptionError{Key: "model.upstreams." + name + ".url", Err: err})
 		}
-	}
-	if o.FirstToken > o.Timeout {
-		mistakes = append(mistakes, &policy.OptionError{Key: "first_token", Err: errors.New("it is longer than timeout")})
 	}
 	return errors.Join(mistakes...)
 }
