@@ -100,6 +100,8 @@ func build(h *framework.Host, o Options) (framework.Handlers, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.watch = &watch{kind: o.Store, tickets: s.tickets, log: h.Log, run: h.Go}
+	h.AddCheck("store", c.watch.check)
 	h.OnStop(func(context.Context) error {
 		c.flights.running.Wait()
 		c.removeGauge()
@@ -130,6 +132,7 @@ type chat struct {
 	answers     store.Store
 	stored      stores
 	cache       *cache.Cache // of answers for others who ask the same
+	watch       *watch       // of what is kept
 	flights     flights
 	upstreams   *models
 	options     model.Options

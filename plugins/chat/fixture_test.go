@@ -97,6 +97,7 @@ func newBot(t testing.TB, change ...func(*Options)) *bot {
 	if err := b.metrics.Err(); err != nil {
 		t.Fatal(err)
 	}
+	b.watch = &watch{kind: o.Store, tickets: s.tickets, log: log, run: func(f func(context.Context)) { f(context.Background()) }}
 	b.handlers = b.chat.handlers()
 	return b
 }

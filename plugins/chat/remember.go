@@ -64,6 +64,9 @@ func (c *chat) admit(ctx context.Context, t *turn, next func(context.Context) er
 // notKept counts and logs what a store did not do. The answer is given all the same.
 func (c *chat) notKept(ctx context.Context, name string, err error) {
 	c.metrics.storeErrors.With(name).Inc()
+	if name == "conversations" || name == "tickets" {
+		c.watch.failure(err)
+	}
 	c.log.WarnContext(ctx, "The chat's store failed", "store", name, "error", err)
 }
 

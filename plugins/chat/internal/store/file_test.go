@@ -50,3 +50,30 @@ func TestSweepRemovesWhatHasExpired(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestProbeOfAFileThatCannotBeWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chat.db")
+	f, err := OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := f.Space("things", Limits{TTL: time.Hour, MaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Probe(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	readOnly := &local{&fileRecords{db, []byte("things"), Limits{TTL: time.Hour, MaxBytes: 1 << 20}}, &locks{}}
+	if readOnly.Probe(t.Context()) == nil {
+		t.Error("a file that can't be written is said to keep what it is given")
+	}
+}

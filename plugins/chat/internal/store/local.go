@@ -23,6 +23,8 @@ func (l *local) Get(_ context.Context, key string) ([]byte, error) { return l.re
 
 func (l *local) Check(context.Context) error { return nil }
 
+func (l *local) Probe(context.Context) error { return l.records.put(probeKey, nil) }
+
 func (l *local) Put(_ context.Context, key string, value []byte) error {
 	return l.records.put(key, value)
 }

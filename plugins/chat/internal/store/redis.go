@@ -105,6 +105,13 @@ func (r *Redis) Check(ctx context.Context) error {
 	return r.client.Do(ctx, func(ctx context.Context, client redis.UniversalClient) error { return client.Ping(ctx).Err() })
 }
 
+// Probe implements Store. What memory takes the place of Redis for is kept by this instance alone, until it ends.
+func (r *Redis) Probe(ctx context.Context) error {
+	return r.client.Do(ctx, func(ctx context.Context, client redis.UniversalClient) error {
+		return client.Set(ctx, r.keys(probeKey)[0], "", lockTTL).Err()
+	})
+}
+
 // Put implements Store.
 func (r *Redis) Put(ctx context.Context, key string, value []byte) error {
 	return r.put(ctx, key, value, "", r.memory.Put)

@@ -23,6 +23,8 @@ type Store interface {
 	Get(ctx context.Context, key string) ([]byte, error)
 	// Check returns an error while Get may miss what is stored: it is for those who must not take that for nothing.
 	Check(ctx context.Context) error
+	// Probe writes something under a key of its own, and returns why that can't be kept.
+	Probe(ctx context.Context) error
 	// Put stores the value of a key that nobody locks.
 	Put(ctx context.Context, key string, value []byte) error
 	// Delete removes the value of a key, whoever has its lock. What that one writes later is refused.
@@ -31,6 +33,9 @@ type Store interface {
 	// the order in which they came. The lock has to be released.
 	Lock(ctx context.Context, key string, wait time.Duration) (*Lock, error)
 }
+
+// probeKey is the key of what a probe writes. No conversation and no ticket has it.
+const probeKey = ":probe"
 
 // Limits bound what a store holds.
 type Limits struct {

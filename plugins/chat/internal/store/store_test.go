@@ -315,3 +315,39 @@ func TestFileOutlivesTheProcess(t *testing.T) {
 		t.Errorf("the file holds %q", got)
 	}
 }
+
+func TestProbe(t *testing.T) {
+	each(t, time.Hour, func(t *testing.T, s, other store.Store) {
+		put(t, s, "probe", "kept")
+		for range 2 {
+			if err := s.Probe(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := get(t, other, "probe"); got != "kept" {
+			t.Errorf("a probe wrote over a value: %q", got)
+		}
+	})
+}
+
+func TestProbeOfRedisThatTakesNothing(t *testing.T) {
+	server := redistest.Start(t)
+	s := newRedis(t, server, time.Hour)
+	config := func(name, value string) {
+		if err := server.Client.ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config("min-replicas-to-write", "1") // it answers, and refuses to write
+	if s.Probe(t.Context()) == nil {
+		t.Error("a server that refuses to write is said to keep what it is given")
+	}
+	config("min-replicas-to-write", "0")
+	eventually(t, "it writes again", func() bool { return s.Probe(t.Context()) == nil })
+	server.Hang()
+	if s.Probe(t.Context()) == nil {
+		t.Error("a server that hangs is said to keep what it is given")
+	}
+	server.Resume()
+	eventually(t, "it answers again", func() bool { return s.Probe(t.Context()) == nil })
+}
