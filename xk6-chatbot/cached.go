@@ -106,6 +106,9 @@ func (c *Client) Cached(path string, options sobek.Value) (*sobek.Promise, error
 				samples = c.check(answer, i.root.stored(to.URL), h, nonce, o.TTL.TimeDuration(), sent, preq.TagsAndMeta)
 			}
 		}
+		for _, s := range samples {
+			i.root.promised(state).touch(s.Metric, s.Tags)
+		}
 		if len(samples) > 0 {
 			metrics.PushIfNotDone(ctx, state.Samples, metrics.Samples(samples))
 		}

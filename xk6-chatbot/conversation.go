@@ -185,6 +185,7 @@ func (c *Conversation) send(text string, p *sendOptions, done func(*Reply, error
 			reply = c.report(ctx, t, result)
 		} else { // the test is over: nothing that happened says anything about the server
 			c.interrupted(now)
+			i.interrupted()
 			reply, err = &Reply{
 				Turn: t.index + 1, ErrorType: "interrupted", Error: "the test ended", Usage: Usage{-1, -1},
 			}, nil
@@ -234,6 +235,7 @@ func (c *Conversation) sleep(d time.Duration, done func() error) {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
+			i.interrupted()
 		}
 		callback(done)
 	}()

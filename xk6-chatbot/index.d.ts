@@ -305,7 +305,8 @@ declare module 'k6/x/chatbot' {
 
   /**
    * Writes what the run showed, by phase: for `handleSummary` to return. Text on the terminal, and in `dir` also JSON and one
-   * HTML file with plots.
+   * HTML file with plots. It says FAILED where k6 ends with 99, as a threshold was crossed, or with 110, as nothing was measured of
+   * a phase or of what a threshold promises.
    */
   export function summary(
     data: object,

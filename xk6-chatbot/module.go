@@ -1,9 +1,11 @@
 package chatbot
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"sync"
+	"sync/atomic"
 
 	"go.k6.io/k6/v2/js/common"
 	"go.k6.io/k6/v2/js/modules"
@@ -26,6 +28,10 @@ type Root struct {
 	recovering  map[string]recovering     // by scenario
 	target      string                    // address of the server of the first client
 	config      map[string]any            // what the run was made with, for the report
+
+	once     sync.Once
+	promises atomic.Pointer[promised] // nil until a scenario uses the extension
+	failed   atomic.Bool              // the test, by the extension
 }
 
 // New returns the module, for k6 to register.
@@ -56,7 +62,11 @@ type instance struct {
 	metrics *chatMetrics
 	count   int64 // conversations so far
 	current *running
-	arrived uint64 // of an open model, the iteration whose arrival has been held against the schedule; counted from 1
+
+	within       context.Context            // of the iteration that was counted last
+	iteration    atomic.Pointer[iterations] // that it counts for, until it has ended
+	subscription atomic.Uint64              // to the ends of iterations; 0 is none
+	arrived      uint64                     // of an open model, the iteration whose arrival has been held against the schedule; counted from 1
 }
 
 // Exports returns what a script imports.

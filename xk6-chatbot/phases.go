@@ -12,6 +12,7 @@ import (
 // attendance is which phases of a scenario had a turn. One that had none fails the test: k6 knows nothing of phases, and would
 // let a server pass that stood still in the recovery. Its methods may be called from any goroutine.
 type attendance struct {
+	root     *Root
 	scenario string
 	profile  phase.Profile
 	state    *lib.State
@@ -34,7 +35,7 @@ func (c *Conversation) attend(at time.Time) {
 	a := r.attendances[c.running.name]
 	if a == nil {
 		a = &attendance{
-			scenario: c.running.name, profile: c.running.profile, state: c.state,
+			root: r, scenario: c.running.name, profile: c.running.profile, state: c.state,
 			seen: map[string]bool{}, told: map[string]bool{},
 		}
 		r.attendances[a.scenario] = a
@@ -84,5 +85,5 @@ func (a *attendance) fail(name string) {
 	}
 	a.told[name] = true
 	a.state.Logger.Errorf("no turn was measured in phase %s of scenario %s", name, a.scenario)
-	a.state.TestStatus.MarkFailed()
+	a.root.fail(a.state)
 }

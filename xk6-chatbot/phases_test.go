@@ -31,7 +31,7 @@ func TestPhaseWithoutATurn(t *testing.T) {
 				Logger: logger, TestStatus: lib.NewTestStatus(),
 				Options: lib.Options{Thresholds: tt.thresholds, Scenarios: tt.scenarios},
 			}
-			(&attendance{scenario: "mine", state: state, told: map[string]bool{}}).fail("peak")
+			(&attendance{root: New(), scenario: "mine", state: state, told: map[string]bool{}}).fail("peak")
 			if failed := state.TestStatus.Failed(); failed != tt.fails {
 				t.Errorf("the test failed: %v", failed)
 			}

@@ -190,7 +190,9 @@ func turnTag(index int) string {
 // push emits samples of one moment.
 func (c *Conversation) push(tags *metrics.TagsAndMeta, at time.Time, samples ...sample) {
 	all := make([]metrics.Sample, len(samples))
+	promised := c.client.instance.root.promised(c.state)
 	for n, s := range samples {
+		promised.touch(s.metric, tags.Tags)
 		all[n] = metrics.Sample{
 			TimeSeries: metrics.TimeSeries{Metric: s.metric, Tags: tags.Tags}, Time: at, Metadata: tags.Metadata, Value: s.value,
 		}

@@ -44,6 +44,7 @@ func (i *instance) running(ctx context.Context) (*running, error) {
 	if state == nil {
 		return nil, errors.New("conversations are held in scenarios, not in setup, teardown or handleSummary")
 	}
+	defer func() { i.attend(ctx, i.current) }()
 	if i.current != nil && i.current.name == state.Name {
 		return i.current, nil
 	}

@@ -190,10 +190,14 @@ func (i *instance) summary(data map[string]any, options sobek.Value) (map[string
 	if o.Name == "" {
 		o.Name = strings.Join(names, "-")
 	}
+	var silent map[string]bool
+	if p := r.promises.Load(); p != nil {
+		silent = p.silent()
+	}
 	config := maps.Clone(r.config)
 	maps.Copy(config, o.Config)
 	files, err := report.Files(r.recorder.Snapshot(), data,
-		report.Options{Dir: o.Dir, Name: o.Name, Target: r.target, Config: config, Seed: o.Seed})
+		report.Options{Dir: o.Dir, Name: o.Name, Target: r.target, Config: config, Seed: o.Seed, Silent: silent, Failed: r.failed.Load()})
 	if err != nil {
 		return nil, fmt.Errorf("summary: %w", err)
 	}

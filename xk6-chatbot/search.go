@@ -139,6 +139,7 @@ func (s *Search) Run(begin sobek.Value) (*sobek.Promise, error) {
 				}
 				if result, _, ended := shared.Result(); ended && ctx.Err() == nil {
 					tags := state.Tags.GetCurrentValues()
+					i.root.promised(state).touch(i.metrics.maxRate, tags.Tags)
 					metrics.PushIfNotDone(ctx, state.Samples, metrics.Sample{
 						TimeSeries: metrics.TimeSeries{Metric: i.metrics.maxRate, Tags: tags.Tags}, Time: time.Now(), Value: result.Rate,
 					})

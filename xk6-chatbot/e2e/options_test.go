@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -152,6 +153,85 @@ const policy = loadPolicy('`+absolute(t, "../../policies/chatbot.toml")+`');
 export const options = { thresholds: policy.thresholds({ phases: ['steady'] }) };
 export const handleSummary = (data) => summary(data);
 `)).wants(t, 99, `✗ steady +answered turns +0`, `\? steady +P95 of turn time from when it was due +nothing`, `FAILED: 2 of 3`)
+}
+
+// What a script promises and a run has not measured fails the run, for k6 would let it pass; what k6 lets pass and nobody promised
+// has not failed. The report says what the exit code says.
+func TestReportAgreesWithTheExitCode(t *testing.T) {
+	t.Parallel()
+	shed := func(n int64) string { // all but the n-th request
+		var came atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if came.Add(1) == n {
+				w.Header().Set("Content-Type", "application/json")
+				w.Write([]byte(`{"success": true, "response": "Oui."}`)) //nolint:errcheck // the test sees it
+				return
+			}
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else it is not seen that the client leaves
+		<-r.Context().Done()
+	}))
+	t.Cleanup(hung.Close)
+	const (
+		short    = `scenarios: { asleep: { executor: 'constant-vus', vus: 5, duration: '1s', gracefulStop: '0s' } }`
+		once     = `scenarios: { talk: { executor: 'shared-iterations', vus: 2, iterations: 400 } }`
+		each     = `scenarios: { talk: { executor: 'per-vu-iterations', vus: 2, iterations: 200 } }`
+		users    = `scenarios: { talk: { executor: 'constant-vus', vus: 2, duration: '1s' } }`
+		rate     = `scenarios: { talk: { executor: 'constant-arrival-rate', rate: 20, duration: '1s', preAllocatedVUs: 2 } }`
+		ramping  = `scenarios: { talk: { executor: 'ramping-vus', startVUs: 1, stages: [{ duration: '500ms', target: 1 }, { duration: '500ms', target: 2 }] } }`
+		several  = `scenarios: { talk: { executor: 'shared-iterations', iterations: 1 }, later: { executor: 'shared-iterations', iterations: 1, startTime: '1s' } }`
+		duration = `thresholds: { 'chat_duration': ['p(95)<500'], errors: ['rate<0.01'] }`
+		later    = `thresholds: { 'chat_duration{scenario:later}': ['p(95)<500'] }`
+	)
+	const silent = `nothing was measured of what the threshold on chat_duration promises`
+	for name, tt := range map[string]struct {
+		address, options string
+		code             int
+		wanted           []string
+	}{
+		"shared iterations":     {shed(0), once + ", " + duration, 110, []string{silent, `\? whole run +P95 of turn time +nothing`, `FAILED: 1 of 2`}},
+		"iterations of users":   {shed(0), each + ", " + duration, 110, []string{silent, `FAILED: 1 of 2`}},
+		"users":                 {shed(0), users + ", " + duration, 110, []string{silent, `FAILED: 1 of 2`}},
+		"arrivals":              {shed(0), rate + ", " + duration, 110, []string{silent, `FAILED: 1 of 2`}},
+		"stages":                {shed(0), ramping + ", " + duration, 110, []string{silent, `FAILED: 1 of 2`}},
+		"one answer":            {shed(3), once + ", " + duration, 0, []string{`(PASSED: all 2|NOT VALID: the load)`}},
+		"an answer later":       {shed(2), several + ", " + later, 0, []string{`(PASSED: all 1|NOT VALID: the load)`}},
+		"none later":            {shed(1), several + ", " + later, 110, []string{`FAILED: 1 of 1`}},
+		"interrupted in a turn": {hung.URL, short + ", " + duration, 110, []string{silent, `FAILED: nothing was measured`}},
+		"interrupted asleep":    {shed(0), short + ", " + duration, 110, []string{silent, `FAILED: 1 of 2`}},
+		"one broken too":        {shed(0), once + ", thresholds: { 'chat_duration': ['p(95)<500'], chat_goodput: ['rate>0.5'] }", 110, []string{`FAILED: 2 of 2`}},
+		"a count":               {shed(0), once + ", thresholds: { 'chat_duration': ['p(95)<500'], 'chat_turns{expected_response:true}': ['count>0'] }", 99, []string{`FAILED: 2 of 2`}},
+		"a phase that never comes": {
+			shed(3), once + ", thresholds: { 'errors{phase:peak}': ['rate<0.1'] }", 110, []string{`\? peak +failed turns +nothing`, `FAILED: 1 of 1`},
+		},
+		"nothing promised": {shed(0), once, 0, []string{`(PASSED: nothing was promised|NOT VALID: the load)`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := load(t, "-e", "BASE_URL="+tt.address, script(t, `
+import { Client, summary } from 'k6/x/chatbot';
+import exec from 'k6/execution';
+import { sleep } from 'k6';
+const bot = new Client({ baseURL: __ENV.BASE_URL, stream: false });
+export const options = { `+tt.options+` };
+export default async () => {
+  await bot.conversation().send('Bonjour');
+  if (exec.scenario.name === 'asleep') sleep(10);
+};
+export const handleSummary = (data) => summary(data);
+`))
+			r.wants(t, tt.code, tt.wanted...)
+			if strings.Contains(r.output, "IterEnd") {
+				t.Errorf("k6 waited in vain:\n%s", r.output)
+			}
+		})
+	}
 }
 
 func absolute(t *testing.T, path string) string {

@@ -57,9 +57,12 @@ func (r *report) html() (string, error) {
 }
 
 func (r *report) page() page {
-	good, verdict := r.verdict()
+	word, verdict := r.verdict()
+	if word == notValid {
+		verdict = "Not valid: " + verdict
+	}
 	p := page{
-		Title: r.Name, Good: good, Verdict: strings.ToUpper(verdict[:1]) + verdict[1:], Target: r.Target, Length: duration(r.length),
+		Title: r.Name, Good: word == passed, Verdict: strings.ToUpper(verdict[:1]) + verdict[1:], Target: r.Target, Length: duration(r.length),
 		Started: r.run.Start.UTC().Format("2 January 2006, 15:04 UTC"), Failures: r.errorTable(),
 		Style: template.CSS(pageStyle), // #nosec G203 -- our own file
 	}

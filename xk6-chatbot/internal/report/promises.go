@@ -74,8 +74,8 @@ func (p *promise) state() state {
 
 var expression = regexp.MustCompile(`^\s*(p\([\d.]+\)|[a-z]+)\s*(<=|>=|<|>|===?|!=)\s*([\d.]+)\s*$`)
 
-// promises returns the thresholds, by metric and phase.
-func (s summary) promises(run *record.Run) []promise {
+// promises returns the thresholds, by metric and phase. Nothing was measured of those that are silent.
+func (s summary) promises(run *record.Run, silent map[string]bool) []promise {
 	var all []promise
 	for name, m := range s.Metrics {
 		base, tags := selector(name)
@@ -91,7 +91,7 @@ func (s summary) promises(run *record.Run) []promise {
 			if v, ok := m.Values[p.Stat]; ok {
 				p.Measured = &v
 			}
-			p.Silent = silent(base, tags, m, run)
+			p.Silent = silent[name]
 			if !p.Held && !p.Silent {
 				p.Why = because(&p, run)
 			}
@@ -141,22 +141,6 @@ func unit(m metric) string {
 		return "ratio"
 	}
 	return "count"
-}
-
-// silent says whether nothing was measured for a threshold.
-func silent(base string, tags map[string]string, m metric, run *record.Run) bool {
-	switch {
-	case m.Type == "rate":
-		return m.Values["passes"]+m.Values["fails"] == 0
-	case base == "chat_recovery_time":
-		return m.Values["value"] == 0 && m.Values["max"] == 0 && len(run.Recoveries) == 0
-	case strings.HasPrefix(base, "chat_duration") && tags["expected_response"] != "false":
-		// What is shed says nothing of how long an answer takes.
-		return !slices.ContainsFunc(matching(run, tags), func(s *record.Series) bool { return s.OK > 0 })
-	case strings.HasPrefix(base, "chat_") && m.Type == "trend":
-		return len(matching(run, tags)) == 0
-	}
-	return false
 }
 
 // matching returns the series that the tags of a promise choose.

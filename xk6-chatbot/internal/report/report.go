@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/innatural/chatbot/xk6-chatbot/internal/record"
@@ -17,6 +18,9 @@ type Options struct {
 	Target string         // address of the server
 	Config map[string]any // every setting that changes what is measured; two runs can be compared when theirs is the same
 	Seed   int64          // of everything random
+
+	Silent map[string]bool // thresholds, by selector, of which nothing was measured: k6 may have let them pass
+	Failed bool            // the extension has failed the test for what was not measured
 }
 
 // Files returns the text for the terminal under "stdout", and the content of each file under its path, whose folder it makes.
@@ -78,7 +82,7 @@ func newReport(run *record.Run, data map[string]any, o Options) (*report, error)
 	if len(r.phases) == 0 {
 		r.phases = seenPhases(run)
 	}
-	r.promises = s.promises(run)
+	r.promises = s.promises(run, o.Silent)
 	r.dropped = int64(s.Metrics["dropped_iterations"].Values["count"])
 	if lag, ok := s.Metrics["chat_schedule_lag"].Values["p(99)"]; ok {
 		r.lagP99 = &lag
@@ -149,22 +153,36 @@ func (r *report) silent() []string {
 	return names
 }
 
-// verdict is the run in one line.
-func (r *report) verdict() (good bool, text string) {
+// The words of a verdict. A run that failed is one that k6 ends with another code than 0: a threshold was crossed, or the extension
+// failed the test. One that shows nothing has not failed, and is none to rely on.
+const (
+	passed   = "PASSED"
+	failed   = "FAILED"
+	notValid = "NOT VALID"
+)
+
+// verdict is the run in a word and a line.
+func (r *report) verdict() (word, text string) {
 	broken, silent := r.broken(), r.silent()
+	bad := notValid
+	if r.Failed || slices.ContainsFunc(r.promises, func(p promise) bool { return !p.Held }) {
+		bad = failed
+	}
 	switch {
 	case r.total.Turns == 0:
-		return false, "nothing was measured: no turn ended"
+		return bad, "nothing was measured: no turn ended"
 	case len(broken) > 0:
-		return false, fmt.Sprintf("%d of %s not kept", len(broken), count(len(r.promises), "promise"))
+		return bad, fmt.Sprintf("%d of %s not kept", len(broken), count(len(r.promises), "promise"))
 	case len(silent) > 0:
-		return false, "phases without a turn: " + list(silent)
+		return bad, "phases without a turn: " + list(silent)
+	case r.Failed:
+		return bad, "what was promised came too late to be measured"
 	case len(r.invalid) > 0:
-		return false, "the load generator was the limit"
+		return bad, "the load generator was the limit"
 	case len(r.promises) == 0:
-		return true, "nothing was promised"
+		return passed, "nothing was promised"
 	}
-	return true, fmt.Sprintf("all %s kept", count(len(r.promises), "promise"))
+	return passed, fmt.Sprintf("all %s kept", count(len(r.promises), "promise"))
 }
 
 // seenPhases returns the phases of the timeline, as stretches.

@@ -47,8 +47,8 @@ func (r *report) text() string {
 	for _, reason := range r.invalid {
 		fmt.Fprintf(&b, "not valid: %s\n", reason)
 	}
-	good, verdict := r.verdict()
-	fmt.Fprintf(&b, "%s: %s\n", map[bool]string{true: "PASSED", false: "FAILED"}[good], verdict)
+	word, verdict := r.verdict()
+	fmt.Fprintf(&b, "%s: %s\n", word, verdict)
 	if r.Dir != "" {
 		fmt.Fprintf(&b, "report: %s/%s.html\n", strings.TrimSuffix(r.Dir, "/"), r.Name)
 	}
