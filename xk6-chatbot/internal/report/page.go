@@ -157,27 +157,54 @@ func (r *report) plots() []plot {
 	base := plot{X: ticks, Bands: r.bands(x)}
 	plots := []plot{r.latencyPlot(base, x, all), r.ratePlot(base, x, all)}
 	if r.total.Hits+r.total.Misses > 0 {
-		plots = append(plots, cachePlot(base, x, all))
+		plots = append(plots, r.cachePlot(base, x, all))
 	}
 	return append(plots, r.distributionPlot())
 }
 
-// bands are the phases, those of the first scenario where there are several.
+// bands are the phases. Each scenario has a lane of its own, since several may go on at once.
 func (r *report) bands(x axis) []band {
+	var scenarios []string
+	for _, p := range r.phases {
+		if !slices.Contains(scenarios, p.Scenario) {
+			scenarios = append(scenarios, p.Scenario)
+		}
+	}
 	var all []band
 	for _, p := range r.phases {
-		if p.Scenario != r.phases[0].Scenario {
-			continue
-		}
-		from := x.at(p.Start.Sub(r.run.Start).Seconds())
-		to := x.at(p.Start.Add(p.Duration).Sub(r.run.Start).Seconds())
-		all = append(all, band{from / 10, (to - from) / 10, p.Name, "phase-" + p.Name})
+		from, to := r.extent(p, x)
+		height := 100 / float64(len(scenarios))
+		top := height * float64(slices.Index(scenarios, p.Scenario))
+		all = append(all, band{from / 10, (to - from) / 10, top, height, r.of(p.Scenario, p.Name), "phase-" + p.Name})
 	}
 	return all
 }
 
+// extent is where a phase begins and ends.
+func (r *report) extent(p record.Phase, x axis) (from, to float64) {
+	return x.at(p.Start.Sub(r.run.Start).Seconds()), x.at(p.Start.Add(p.Duration).Sub(r.run.Start).Seconds())
+}
+
+// during names the phases that a stretch is in.
+func (r *report) during(s *stretch) string {
+	if !r.several {
+		return s.Phase
+	}
+	var names []string
+	for _, p := range r.phases {
+		from := p.Start.Sub(r.run.Start).Seconds()
+		if name := r.of(p.Scenario, p.Name); from < s.at+s.seconds && s.at < from+p.Duration.Seconds() && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
 func (r *report) latencyPlot(p plot, x axis, all []stretch) plot {
 	p.Title, p.Note = "Latency", "By when a turn was due, to the last byte; logarithmic."
+	if r.several {
+		p.Note += " Of the turns of all scenarios; behind them the phases of each."
+	}
 	low, high := math.Inf(1), 0.0
 	for i := range all {
 		if s := &all[i]; s.OK > 0 {
@@ -216,7 +243,7 @@ func (r *report) latencyPlot(p plot, x axis, all []stretch) plot {
 	}
 	for i := range all {
 		s := &all[i]
-		title := fmt.Sprintf("%s · %s · %s", clock(s.at), s.Phase, count(int(s.Turns), "turn"))
+		title := fmt.Sprintf("%s · %s · %s", clock(s.at), r.during(s), count(int(s.Turns), "turn"))
 		if s.OK > 0 {
 			title += fmt.Sprintf("\nP50 %s · P95 %s · P99 %s", at(s.Latency, 50), at(s.Latency, 95), at(s.Latency, 99))
 		}
@@ -244,10 +271,9 @@ func (r *report) limitLines(v promise, x, y axis) []limitLine {
 	}
 	var all []limitLine
 	for _, p := range r.phases {
-		if p.Name == v.Tags["phase"] && p.Scenario == r.phases[0].Scenario {
-			from := x.at(p.Start.Sub(r.run.Start).Seconds())
-			to := x.at(p.Start.Add(p.Duration).Sub(r.run.Start).Seconds())
-			all = append(all, limitLine{from, to, y.down(v.Limit), label})
+		if p.Name == v.Tags["phase"] && fits(v.Tags, "scenario", p.Scenario) {
+			from, to := r.extent(p, x)
+			all = append(all, limitLine{from, to, y.down(v.Limit), r.of(p.Scenario, label)})
 		}
 	}
 	return all
@@ -262,9 +288,9 @@ func (r *report) recoveryEvents(x axis) []event {
 			continue
 		}
 		from, to := x.at(end.Seconds())/10, x.at((end+v.Time).Seconds())/10
-		e := event{from, to - from, "recovered in " + duration(v.Time), "recovered"}
+		e := event{from, to - from, r.of(v.Scenario, "recovered in "+duration(v.Time)), "recovered"}
 		if !v.Recovered {
-			e.Label, e.Class = "not recovered", "lost"
+			e.Label, e.Class = r.of(v.Scenario, "not recovered"), "lost"
 		}
 		if from > 60 {
 			e.Class += " before" // its label stands to the left, where there is room
@@ -299,14 +325,14 @@ func (r *report) ratePlot(p plot, x axis, all []stretch) plot {
 				p.Bars = append(p.Bars, bar{from + width*0.08, side - sum, width * 0.84, h, part.class})
 			}
 		}
-		said := fmt.Sprintf("%s · %s\n%d answered · %d shed · %d failed", clock(s.at), s.Phase, s.OK, s.Shed, s.Failed)
+		said := fmt.Sprintf("%s · %s\n%d answered · %d shed · %d failed", clock(s.at), r.during(s), s.OK, s.Shed, s.Failed)
 		p.Columns = append(p.Columns, column{from, width, said})
 	}
 	p.Legend = []legend{{"answered", "answered"}, {"shed", "shed"}, {"failed", "failed"}}
 	return p
 }
 
-func cachePlot(p plot, x axis, all []stretch) plot {
+func (r *report) cachePlot(p plot, x axis, all []stretch) plot {
 	p.Title, p.Note = "Cache hits", "Of the answers that say whether they come from a cache."
 	y, ticks := valueAxis(1, func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) })
 	p.Y = ticks
@@ -315,7 +341,7 @@ func cachePlot(p plot, x axis, all []stretch) plot {
 		s := &all[i]
 		if n := s.Hits + s.Misses; n > 0 {
 			points = append(points, [2]float64{x.at(s.at + s.seconds/2), y.down(ratio(s.Hits, n))})
-			said := fmt.Sprintf("%s · %s\n%s of %d", clock(s.at), s.Phase, share(s.Hits, n), n)
+			said := fmt.Sprintf("%s · %s\n%s of %d", clock(s.at), r.during(s), share(s.Hits, n), n)
 			p.Columns = append(p.Columns, column{x.at(s.at), x.at(s.at+s.seconds) - x.at(s.at), said})
 		}
 	}

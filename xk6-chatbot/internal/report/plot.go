@@ -26,7 +26,7 @@ type plot struct {
 type (
 	// band is a phase behind the drawing.
 	band struct {
-		X, W        float64
+		X, W, Y, H  float64
 		Name, Class string
 	}
 	// tick is a label of an axis, at a part of its length in percent from left or top.

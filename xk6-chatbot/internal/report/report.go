@@ -60,7 +60,7 @@ type report struct {
 	total    *record.Series
 	length   time.Duration
 	promises []promise
-	phases   []record.Phase // as declared, or else as they were seen
+	phases   []record.Phase // as declared, or else as they were seen; those of a scenario in order
 	invalid  []string       // why the figures may be the generator's own
 	dropped  int64
 	lagP99   *float64 // ms, of an open model
@@ -78,8 +78,11 @@ func newReport(run *record.Run, data map[string]any, o Options) (*report, error)
 	if !r.total.First.IsZero() {
 		r.length = min(r.length, r.total.Last.Sub(run.Start))
 	}
-	r.phases = run.Phases
-	if len(r.phases) == 0 {
+	r.phases = slices.Clone(run.Phases)
+	switch {
+	case r.several:
+		r.phases = append(r.phases, undeclaredPhases(run)...)
+	case len(r.phases) == 0:
 		r.phases = seenPhases(run)
 	}
 	r.promises = s.promises(run, o.Silent)
@@ -183,6 +186,17 @@ func (r *report) verdict() (word, text string) {
 		return passed, "nothing was promised"
 	}
 	return passed, fmt.Sprintf("all %s kept", count(len(r.promises), "promise"))
+}
+
+// undeclaredPhases returns, of scenarios that declare none, from when to when their phases had turns.
+func undeclaredPhases(run *record.Run) []record.Phase {
+	var all []record.Phase
+	for _, s := range run.Series {
+		if !slices.ContainsFunc(run.Phases, func(p record.Phase) bool { return p.Scenario == s.Scenario }) {
+			all = append(all, record.Phase{Scenario: s.Scenario, Name: s.Phase, Start: s.First, Duration: s.Last.Sub(s.First)})
+		}
+	}
+	return all
 }
 
 // seenPhases returns the phases of the timeline, as stretches.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -230,6 +231,50 @@ func TestSeveralScenariosAreNamed(t *testing.T) {
 	for _, want := range []string{`<li class="series-1">talk ramp</li>`, "within 3 s after ask spike 1"} {
 		if !strings.Contains(out["spike.html"], want) {
 			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
+// Scenarios that go on at once each have their phases behind the plots, those that are declared and those that are not, and each its
+// promises.
+func TestPlotsShowThePhasesOfAllScenarios(t *testing.T) {
+	r := record.New()
+	second := func(n float64) time.Time { return start.Add(time.Duration(n * float64(time.Second))) }
+	phases := func(scenario string, from float64, phases ...string) {
+		for i, name := range phases {
+			r.Declare(record.Phase{Scenario: scenario, Name: name, Start: second(from + 25*float64(i)), Duration: 25 * time.Second})
+		}
+	}
+	phases("talk", 0, "baseline", "ramp", "peak", "recovery")
+	phases("burst", 25, "baseline", "peak", "recovery")
+	turns := func(scenario string, phase func(at float64) string, from, to, took float64) {
+		for at := from; at < to; at += 0.25 {
+			intended := second(at)
+			r.Observe(record.Turn{
+				Scenario: scenario, Phase: phase(at), Intended: intended, Start: intended,
+				End: intended.Add(time.Duration((took + 5*math.Mod(at, 3)) * float64(time.Millisecond))), OK: true, Good: true,
+			})
+		}
+	}
+	turns("talk", func(at float64) string { return []string{"baseline", "ramp", "peak", "recovery"}[int(at/25)] }, 0, 100, 20)
+	turns("burst", func(at float64) string { return []string{"baseline", "peak", "recovery"}[int(at/25)-1] }, 25, 100, 80)
+	turns("steady", func(float64) string { return "steady" }, 10, 90, 40)
+	page := files(t, r.Snapshot(), `{"state": {"testRunDurationMs": 100000}, "metrics": {
+		"chat_duration{phase:peak,scenario:burst}": {"type": "trend", "contains": "time", "values": {"p(95)": 90}, "thresholds": {"p(95)<500": {"ok": true}}},
+		"chat_duration{phase:peak}": {"type": "trend", "contains": "time", "values": {"p(95)": 90}, "thresholds": {"p(95)<300": {"ok": true}}}}}`)["spike.html"]
+	for want, n := range map[string]int{
+		`phase-ramp" style="left:24.80%;width:24.80%;top:0.00%;height:33.33%"><span>talk ramp</span>`:       2, // latency and rate
+		`phase-peak" style="left:49.60%;width:24.80%;top:0.00%;height:33.33%"><span>talk peak</span>`:       2,
+		`phase-peak" style="left:49.60%;width:24.80%;top:33.33%;height:33.33%"><span>burst peak</span>`:     2,
+		`phase-steady" style="left:9.92%;width:79.17%;top:66.67%;height:33.33%"><span>steady steady</span>`: 2,
+		`<title>burst P95 below 500 ms</title>`:                                                             1,
+		`<title>burst P95 below 300 ms</title>`:                                                             1,
+		`<title>talk P95 below 300 ms</title>`:                                                              1,
+		`talk P95 below 500 ms`:                                                                             0,
+		`talk ramp, burst baseline, steady steady`:                                                          32, // what the pointer finds
+	} {
+		if got := strings.Count(page, want); got != n {
+			t.Errorf("the page has %q %d times, want %d", want, got, n)
 		}
 	}
 }
