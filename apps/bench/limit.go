@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -110,6 +111,11 @@ func (l *limits) check(c *cobra.Command) error {
 // find returns the rates that each server was found to bear, one of each search.
 func (l *limits) find(ctx context.Context, line *progress) ([][]float64, error) {
 	found := make([][]float64, len(l.sides))
+	// Each step of a server has arrivals of its own: else one pattern, kind or not, would decide them all. A second server gets the same.
+	seeds := make([]*rand.Rand, len(l.sides))
+	for i := range seeds {
+		seeds[i] = rand.New(rand.NewPCG(l.seed, 3))
+	}
 	for n := range l.searches {
 		all := make([]*search, len(l.sides))
 		for i := range all {
@@ -118,7 +124,7 @@ func (l *limits) find(ctx context.Context, line *progress) ([][]float64, error) 
 		err := inTurns(all, func(i int, rate float64) (bool, error) {
 			side := l.sides[i]
 			line.say(fmt.Sprintf("%s, search %d of %d: %s requests/s", side.name, n+1, l.searches, chart.Number(rate)))
-			broken, err := l.step(ctx, side, rate)
+			broken, err := l.step(ctx, side, rate, seeds[i].Uint64())
 			if broken != "" {
 				side.why = broken
 			}
@@ -162,10 +168,10 @@ func (s *side) label() string {
 	return s.name + " " + strings.Join(append([]string{s.policy}, s.set...), " ")
 }
 
-// step asks a server at a rate, and says which promise was broken; "" when all were kept.
-func (l *limits) step(ctx context.Context, s *side, rate float64) (string, error) {
+// step asks a server at a rate, and says which promise was broken; "" when all were kept. Its seed is of its arrivals.
+func (l *limits) step(ctx context.Context, s *side, rate float64, seed uint64) (string, error) {
 	at := l.settings
-	at.rate = rate
+	at.rate, at.seed = rate, seed
 	g, err := load.New(at.plan(s.server, l.endpoints))
 	if err != nil {
 		return "", err

@@ -3,12 +3,20 @@
 package main
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/innatural/chatbot/apps/bench/internal/load"
+	"github.com/innatural/chatbot/apps/bench/internal/measure"
+	"github.com/innatural/chatbot/framework/policy"
 )
 
 // A search ends within 5 % below the limit, from wherever it starts, and is not misled by a single step that was disturbed.
@@ -30,6 +38,48 @@ func TestSearch(t *testing.T) {
 		if len(order) < 2 || order[0] == order[1] {
 			t.Errorf("%v: not in turns", order)
 		}
+	}
+}
+
+// Each step of a search has arrivals of its own, and of two servers both get the same: how many come says which.
+func TestStepsHaveTheirOwnArrivals(t *testing.T) {
+	ctx, enough := context.WithCancel(t.Context())
+	defer enough()
+	var mu sync.Mutex
+	var steps []int // how many came, in turns to either server
+	last := -1      // who came last was for
+	serve := func(i int) *side {
+		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			mu.Lock()
+			if i != last {
+				steps, last = append(steps, 0), i
+			}
+			if steps[len(steps)-1]++; len(steps) > 4 {
+				enough()
+			}
+			mu.Unlock()
+			time.Sleep(20 * time.Millisecond) // which is too late, so a rate is tried twice
+		}))
+		t.Cleanup(s.Close)
+		u, err := url.Parse(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &side{name: "a", server: u}
+	}
+	l := limits{
+		settings: settings{rate: 200, connections: 200, timeout: 2 * time.Second, seed: 1},
+		sides:    []*side{serve(0), serve(1)}, length: 500 * time.Millisecond, searches: 1,
+		endpoints: []measure.Endpoint{{
+			Name: "GET /", Request: load.Request{Method: "GET", Target: "/"},
+			SLO: &policy.SLO{Latency: policy.Duration(time.Millisecond), Quantile: 0.9},
+		}},
+	}
+	if _, err := l.find(ctx, newProgress(io.Discard)); err == nil {
+		t.Fatalf("the search ended by itself: %v", steps)
+	}
+	if steps[0] == steps[2] || steps[0] != steps[1] || steps[2] != steps[3] {
+		t.Errorf("two steps of two servers have %v arrivals", steps[:4])
 	}
 }
 
