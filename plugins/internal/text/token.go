@@ -81,11 +81,25 @@ func appendToken(tokens []Token, word string, letters int) []Token {
 		tokens[n-1] = Token{Surface: "not", Folded: "not"} // don't, isn't, doesn't
 		return tokens
 	}
+	word = withoutTanwin(word)
 	folded := Fold(word)
 	if folded == "" {
 		return tokens
 	}
 	return append(tokens, Token{Surface: word, Folded: folded})
+}
+
+// withoutTanwin returns an Arabic word without the ending of the indefinite accusative, which is written with an alef of its own: "زيتاً"
+// is "زيت".
+func withoutTanwin(word string) string {
+	const fathatan, alef = "\u064b", "ا"
+	if !strings.HasSuffix(word, fathatan) && !strings.HasSuffix(word, fathatan+alef) {
+		return word
+	}
+	if bare := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(word, fathatan), alef), fathatan); bare != "" {
+		return bare
+	}
+	return word
 }
 
 // head returns the first n runes of s, and how many bytes it read to find them: the cost does not depend on the rest of s.

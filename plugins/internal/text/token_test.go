@@ -144,3 +144,14 @@ func FuzzTokens(f *testing.F) {
 		}
 	})
 }
+
+// The indefinite accusative is a way of writing a word, not another word.
+func TestTanwin(t *testing.T) {
+	for word, want := range map[string]string{
+		"زيتاً": "زيت", "قناعًا": "قناع", "جداً": "جد", "شامبو": "شامبو", "ماء": "ماء", "اً": "اً", "هديةً": "هدية",
+	} {
+		if got := Tokens(word); len(got) != 1 || got[0].Surface != Tokens(want)[0].Surface {
+			t.Errorf("%s: %v, want %s", word, got, want)
+		}
+	}
+}

@@ -22,7 +22,7 @@ type Classifier struct {
 	weights    []float32 // by row, then by class
 }
 
-// Embedded returns the classifier of the embedded files. The first call learns: a few hundred milliseconds, on all processors.
+// Embedded returns the classifier of the embedded files. The first call learns: about a second on two processors.
 func Embedded() (*Classifier, error) { return embedded() }
 
 // embedded learns once for all apps of a process: two classifiers of the same files are the same to the bit.

@@ -24,7 +24,7 @@ const seed = 20261123
 // How many times a line is learned from: a plain one, with and without typos, and at most one with alternatives.
 const (
 	perLine    = 4
-	perPattern = 60
+	perPattern = 30
 )
 
 // read returns the lines of the training files.

@@ -163,6 +163,10 @@ func (c *cues) refusedWords(w words, weak bool) int {
 		}
 		concepts := w[:n].concepts()
 		if len(concepts) == len(before) {
+			if taken > 0 && !slices.Equal(concepts, before) { // "gel douche" is not what "gel" is
+				taken, before = n, concepts
+				continue
+			}
 			if weak && (taken == n-1 || taken == 0) && c.adjective(w, n-1) {
 				taken = n
 			}
@@ -188,6 +192,9 @@ func (c *cues) dismissal(w words) int {
 		if n := c.dismissed.match(w, at); n > 0 && c.startsProperty(w[:at]) && shop.Types.Among(w[:at].concepts()) == nil {
 			if at+n < len(w) && c.refuseWeakly.match(w, at+n) > 0 {
 				return 0 // "l'alcool ne me gêne pas"
+			}
+			if next := w[at+n : min(at+n+2, len(w))]; isSubstance(first(next.concepts())) && !slices.ContainsFunc(w[:at].concepts(), isSubstance) {
+				return 0 // "cheveux abîmés, je déteste le miel": it is what follows
 			}
 			return at + n
 		}

@@ -104,9 +104,10 @@ func (r *Responder) decide(q *question) {
 	case len(q.products) == 1 && q.about("vegan") && !q.refuses:
 		q.is("product_ingredients", max(q.sure, certain)) // it is what a product is or is not made of
 	case q.sure < certain && info.Topic != Products && r.asksForProduct(q),
-		aboutOne(q.intent) && q.intent != "product_compare" && len(q.products) == 0 && len(q.needs.Avoid) > 0 && len(q.needs.Types) > 0:
+		aboutOne(q.intent) && len(q.needs.Avoid) > 0 && len(q.needs.Types) > 0 && q.refusesAll():
 		q.is("recommend", q.sure)
-	case q.intent != "more" && q.intent != "cheapest" && len(q.terms(q.Language)) == 0 && q.sure < certain && info.Topic != SmallTalk && q.order == "":
+	case q.intent != "more" && q.intent != "cheapest" && len(q.terms(q.Language)) == 0 &&
+		(q.sure < certain || q.intent == "off_topic") && info.Topic != SmallTalk && q.order == "":
 		q.is(unsure, 0.2)
 	case q.intent != "off_topic" && q.sure < strange && len(q.concepts) == 0 && q.order == "":
 		q.is("off_topic", 1-q.sure)
@@ -130,6 +131,14 @@ func (r *Responder) asksForProduct(q *question) bool {
 		return true
 	}
 	return !slices.ContainsFunc(q.terms(q.Language), func(t string) bool { return t[0] != '#' })
+}
+
+// refusesAll reports whether the message names no product but by what it refuses: "allergic to shea and argan, which conditioner?".
+func (q *question) refusesAll() bool {
+	if len(q.products) == 1 || q.intent == "product_compare" && q.sure >= certain {
+		return false
+	}
+	return !slices.ContainsFunc(q.products, func(p *shop.Product) bool { return !p.Holds(q.avoid) })
 }
 
 // is sets what a message is taken for.
