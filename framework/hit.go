@@ -201,7 +201,7 @@ func (rt *route) fixed(status int, stored iter.Seq2[string, string], age int64) 
 func isGood(status int) bool { return status < http.StatusBadRequest }
 
 // grows reports whether the Cache-Control of an answer depends on its age.
-func (rt *route) grows(status int) bool { return rt.cacheControl.grows() && isGood(status) }
+func (rt *route) grows(status int) bool { return rt.cacheControl.maxAge > 0 && isGood(status) }
 
 // sets reports whether the policy sets a field of the route's answers.
 func (rt *route) sets(name string) bool {

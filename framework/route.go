@@ -179,11 +179,12 @@ func (g *generation) routeMetrics(template string) *telemetry.RouteMetrics {
 	return m
 }
 
-// cacheControl is a preset as others are told it: how long they may keep an answer from when they get it.
+// cacheControl is a preset as others are told it: how long they may keep an answer from when they get it. They are told how old a stored
+// answer is and for how long it is fresh in all (RFC 9111, section 4.2), so that a fixed max-age would leave nothing of one older than that.
 type cacheControl struct {
 	field  string // "" is none
 	start  string // of the field, before the seconds
-	maxAge int64  // seconds
+	maxAge int64  // seconds; 0 does not grow with the age
 }
 
 func newCacheControl(maxAge time.Duration, audience string) cacheControl {
@@ -197,10 +198,6 @@ func newCacheControl(maxAge time.Duration, audience string) cacheControl {
 	}
 	return cacheControl{start + strconv.FormatInt(seconds, 10), start, seconds}
 }
-
-// grows reports whether the field depends on the age of the answer. What is told of a stored answer is its age and for how long it is
-// fresh in all (RFC 9111, section 4.2), so that a fixed max-age would leave nothing of an answer older than that.
-func (c *cacheControl) grows() bool { return c.maxAge > 0 }
 
 // append appends the field of a fresh answer of an age in seconds to b.
 func (c *cacheControl) append(b []byte, age int64) []byte {
