@@ -172,10 +172,10 @@ func (c *cues) refusedWords(w words, weak bool) int {
 			}
 			continue
 		}
-		if weak && taken > 0 && shop.Types.Among(before) == nil && shop.Types.Among(concepts) != nil && !isSubstance(before[0]) {
+		if weak && taken > 0 && shop.Types.Among(before) == nil && shop.Types.Among(concepts) != nil && !isSubstance(first(before)) {
 			break // "not for dandruff, shampoo"
 		}
-		if !refusable(concepts) && (!weak || len(before) > 0 && isSubstance(before[0])) {
+		if !refusable(concepts) && (!weak || isSubstance(first(before))) {
 			break
 		}
 		taken, before = n, concepts

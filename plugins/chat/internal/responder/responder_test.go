@@ -2,6 +2,8 @@ package responder
 
 import (
 	"encoding/json"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"regexp"
 	"slices"
@@ -341,6 +343,59 @@ func TestRecommend(t *testing.T) {
 			if a := r.Recommend(needs, l, "s"); len(a.Products) == 0 || len(a.Products) > MaxProducts || a.Text == "" {
 				t.Errorf("%+v in %s: %d products: %s", needs, l, len(a.Products), a.Text)
 			}
+		}
+	}
+}
+
+// What the cues look for may stand in any order.
+func TestCuesInAnyOrder(t *testing.T) {
+	var phrases []string
+	var collect func(any)
+	collect = func(v any) {
+		switch v := v.(type) {
+		case string:
+			phrases = append(phrases, v)
+		case []any:
+			for _, x := range v {
+				collect(x)
+			}
+		case map[string]any:
+			for _, key := range slices.Sorted(maps.Keys(v)) {
+				collect(v[key])
+			}
+		}
+	}
+	var cues any
+	if err := json.Unmarshal(cuesFile, &cues); err != nil {
+		t.Fatal(err)
+	}
+	collect(cues)
+	things := strings.Split("shampoing,savon,huile,argan,miel,parfum,peau,cheveux,secs,grasse,pellicules,vegan,coffret,12,20 euros,"+
+		"soap,honey,hair,dry,صابون,عسل,شعر,جاف,عطر,خمسة,20 يورو,?,!", ",")
+	r := newTestResponder(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	const sentences, longest = 5000, 7
+	for range sentences {
+		var said []string
+		for range 1 + random.IntN(longest) {
+			from := phrases
+			if random.IntN(2) == 0 {
+				from = things
+			}
+			said = append(said, from[random.IntN(len(from))])
+		}
+		message := strings.Join(said, " ")
+		for _, before := range []Memory{{}, {Needs: &Needs{With: []string{"honey"}}, Last: []string{"savon-karite-surgras"}}} {
+			func() {
+				defer func() {
+					if err := recover(); err != nil {
+						t.Fatalf("%q: %v", message, err)
+					}
+				}()
+				if a := r.Answer(Turn{Message: message, Language: text.French, Before: before}); a.Text == "" {
+					t.Errorf("%q is not answered", message)
+				}
+			}()
 		}
 	}
 }
