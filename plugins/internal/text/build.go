@@ -106,10 +106,10 @@ func (b *Builder) Build() *Index {
 // learn fills the words of the documents and of the synonyms, and returns them for the speller, the most frequent first.
 func (b *Builder) learn(words map[string]word) []string {
 	for folded, surface := range b.lex.surface {
-		b.known(Token{surface, folded})
+		b.known(Token{Surface: surface, Folded: folded})
 	}
 	for folded := range b.lex.stop {
-		b.known(Token{folded, folded})
+		b.known(Token{Surface: folded, Folded: folded})
 	}
 	known := slices.SortedFunc(maps.Keys(b.words), func(x, y string) int {
 		return cmp.Or(cmp.Compare(b.words[y].count, b.words[x].count), cmp.Compare(x, y))

@@ -1,6 +1,9 @@
 package text
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Corrector writes words with a typo as they are meant. It is immutable and may be used concurrently.
 type Corrector struct {
@@ -32,15 +35,22 @@ func (c *Corrector) Correct(t Token) Token {
 		return t
 	}
 	if isArabic(t.Folded) {
-		if rest, ok := withoutParticle(t.Folded); ok && c.means(Token{rest, rest}) {
-			return Token{rest, rest}
+		for _, without := range []func(string) (string, bool){withoutParticle, withoutAlef} {
+			if rest, ok := without(t.Folded); ok && c.means(Token{Surface: rest, Folded: rest}) {
+				t.Surface, t.Folded = rest, rest
+				return t
+			}
 		}
+	}
+	if rest, ok := withoutElision(t.Folded); ok && c.lex.surface[rest] != "" {
+		t.Surface, t.Folded = c.lex.surface[rest], rest
+		return t
 	}
 	if c.known[t.Folded] {
 		return t
 	}
 	if known := c.speller.correct(t.Folded); known != "" {
-		return Token{c.lex.surface[known], known}
+		t.Surface, t.Folded = c.lex.surface[known], known
 	}
 	return t
 }
@@ -56,4 +66,20 @@ func (c *Corrector) means(t Token) bool {
 		}
 	}
 	return false
+}
+
+// withoutAlef returns an Arabic word without the alef of the indefinite accusative whose mark was left out: "بلسما" is "بلسم".
+func withoutAlef(folded string) (string, bool) {
+	const alef, shortest = "ا", 3 * 2 // bytes
+	rest, ok := strings.CutSuffix(folded, alef)
+	return rest, ok && len(rest) >= shortest
+}
+
+// withoutElision returns a word without the article that was written as its first letter: "laloe" is "l'aloe", "lbachra" "البشرة".
+func withoutElision(folded string) (string, bool) {
+	const article, shortest = 1, 4
+	if len(folded) < article+shortest || folded[0] != 'l' && (folded[0] != 'd' || !strings.ContainsRune("aeiouh", rune(folded[article]))) {
+		return "", false
+	}
+	return folded[article:], true
 }

@@ -225,13 +225,13 @@ func (ix *Index) correct(tokens []Token) ([]Token, []float32) {
 			continue
 		}
 		if isArabic(t.Folded) {
-			if rest, ok := withoutParticle(t.Folded); ok && ix.knows(Token{rest, rest}) {
-				tokens[i] = Token{rest, rest}
+			if rest, ok := withoutParticle(t.Folded); ok && ix.knows(Token{Surface: rest, Folded: rest}) {
+				tokens[i] = Token{Surface: rest, Folded: rest}
 				continue
 			}
 		}
 		if known := ix.speller.correct(t.Folded); known != "" {
-			tokens[i], weights[i] = Token{ix.words[known].surface, known}, corrected
+			tokens[i], weights[i] = Token{Surface: ix.words[known].surface, Folded: known}, corrected
 		}
 	}
 	return tokens, weights

@@ -37,6 +37,7 @@ const (
 type Token struct {
 	Surface string // lower case, composed (NFKC), with its accents
 	Folded  string // see Fold
+	Clause  bool   // a comma, a full stop or the like stands before it
 }
 
 // Tokens cuts a text into words: runs of letters, marks and digits. Hyphens and apostrophes separate ("l'huile" is two
@@ -49,7 +50,7 @@ func Tokens(s string) []Token {
 	}
 	const usualWord = 6 // bytes, with the space
 	tokens := make([]Token, 0, min(len(s)/usualWord+1, MaxTokens))
-	start, letters := -1, 0
+	start, letters, clause := -1, 0, false
 	for i, r := range s {
 		if isWord(r) {
 			if start < 0 {
@@ -59,26 +60,30 @@ func Tokens(s string) []Token {
 			continue
 		}
 		if start >= 0 && !unicode.Is(unicode.Cf, r) {
-			if tokens = appendToken(tokens, s[start:i], letters); len(tokens) == MaxTokens {
+			if tokens = appendToken(tokens, s[start:i], letters, clause); len(tokens) == MaxTokens {
 				return tokens
 			}
-			start = -1
+			start, clause = -1, false
 		}
+		clause = clause || strings.ContainsRune(clauseEnds, r)
 	}
 	if start >= 0 {
-		tokens = appendToken(tokens, s[start:], letters)
+		tokens = appendToken(tokens, s[start:], letters, clause)
 	}
 	return tokens
 }
 
+// clauseEnds is what stands between two clauses.
+const clauseEnds = ",;:.!?…\n،؛؟"
+
 // appendToken adds one word, cut to maxTokenRunes.
-func appendToken(tokens []Token, word string, letters int) []Token {
+func appendToken(tokens []Token, word string, letters int, clause bool) []Token {
 	if letters > maxTokenRunes {
 		word, _ = head(word, maxTokenRunes)
 	}
 	word = strings.ToLower(word)
 	if n := len(tokens); word == "t" && n > 0 && len(tokens[n-1].Folded) > 2 && strings.HasSuffix(tokens[n-1].Folded, "n") {
-		tokens[n-1] = Token{Surface: "not", Folded: "not"} // don't, isn't, doesn't
+		tokens[n-1].Surface, tokens[n-1].Folded = "not", "not" // don't, isn't, doesn't
 		return tokens
 	}
 	word = withoutTanwin(word)
@@ -86,7 +91,7 @@ func appendToken(tokens []Token, word string, letters int) []Token {
 	if folded == "" {
 		return tokens
 	}
-	return append(tokens, Token{Surface: word, Folded: folded})
+	return append(tokens, Token{Surface: word, Folded: folded, Clause: clause})
 }
 
 // withoutTanwin returns an Arabic word without the ending of the indefinite accusative, which is written with an alef of its own: "زيتاً"

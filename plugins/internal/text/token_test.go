@@ -129,7 +129,7 @@ func FuzzTokens(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, token := range Tokens(s) {
 			if token.Folded == "" || !utf8.ValidString(token.Folded) && utf8.ValidString(s) {
-				t.Errorf("%q gave the token %q", s, token)
+				t.Errorf("%q gave the token %q", s, token.Folded)
 			}
 			if Fold(token.Folded) != token.Folded {
 				t.Errorf("Fold(%q) is %q: folding twice differs from folding once", token.Folded, Fold(token.Folded))

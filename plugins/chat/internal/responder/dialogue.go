@@ -7,30 +7,107 @@ import (
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
-const maxFollowUpWords = 8
+// How many words a message has at most that goes on with what was said: where it says so, where it tells what to change, and where
+// that could be a wish of its own.
+const (
+	maxCorrection    = 12
+	maxFollowUpWords = 8
+	maxProperty      = 6
+	maxForWhat       = 5
+	maxOtherType     = 4
+)
 
 // refines reports whether a message goes on with the needs before rather than begins anew: "et pour cheveux secs ?", "sans
-// parfum ?", "en savon plutôt".
+// parfum ?", "en savon plutôt", "finalement je monte à 20 euros".
 func (r *Responder) refines(q *question) bool {
-	asked := &q.needs
-	if q.Before.Needs == nil || len(q.words) == 0 || len(q.words) > maxFollowUpWords || q.order != "" {
-		return false
-	}
+	asked, before := &q.needs, q.Before.Needs
+	said, corrects := r.cues.leadIn(q.words)
 	bare := *asked
 	bare.Cheapest = false
-	if bare.none() {
+	switch {
+	case before == nil, q.order != "", len(said) == 0, len(said) > maxCorrection, bare.none():
 		return false
-	}
-	limit := asked.MaxPrice > 0 || asked.MinPrice > 0 // "et moins de 12 €" is no wish for the cheapest
-	if info := r.intents[q.intent]; q.intent != "recommend" && (q.intent != "cheapest" || !limit) && q.sure >= certain && (info.Topic != Products || q.intent != "more") {
+	case asks(q.Message) && len(r.placed(q)) > 0: // "le premier est sans alcool ?"
 		return false
+	case len(asked.Types) > 0 && len(before.Types) > 0 && !sameArea(asked.Types[0], before.Types[0]): // "et côté déodorants ?"
+		return false
+	case r.wantsOther(q) && !(corrects && len(said) <= maxOtherType) && !r.states(q, said):
+		return false
+	case corrects, r.cues.And.match(said, 0) > 0, r.cues.Refuse.Until.match(said, 0) > 0:
+		return true
 	}
-	begins := r.cues.and.match(q.words, 0) > 0 || r.cues.until.match(q.words, 0) > 0
 	forWhat := len(asked.Concerns)+len(asked.HairType)+len(asked.SkinType) > 0
-	if len(asked.Types) > 0 {
-		return begins || len(q.words) <= 4 && !forWhat
+	switch {
+	case len(asked.Types) > 0:
+		return !forWhat && (len(said) <= maxOtherType || asked.limited() && slices.Equal(asked.Types, before.Types))
+	case forWhat:
+		return len(said) <= maxForWhat || q.intent == "cheapest" || q.intent == "more"
 	}
-	return begins || len(q.words) <= 5 || q.intent == "cheapest" || q.intent == "more"
+	return len(said) <= maxFollowUpWords && !r.cues.General.in(said) // what it may cost or be made of, of whatever is talked of
+}
+
+// wantsOther reports whether a message certainly wants something else than products for its needs.
+func (r *Responder) wantsOther(q *question) bool {
+	limit := q.needs.MaxPrice > 0 || q.needs.MinPrice > 0 // "et moins de 12 €" is no wish for the cheapest
+	switch q.intent {
+	case "recommend", "more":
+		return false
+	case "cheapest":
+		return !limit && q.sure >= certain
+	}
+	return q.sure >= certain
+}
+
+// states reports whether words state what the product is to be, rather than ask what the shop's are: "et vegan", "mais pas d'argan".
+func (r *Responder) states(q *question, said words) bool {
+	if len(said) > maxProperty || asks(q.Message) || r.cues.General.in(said) {
+		return false
+	}
+	switch q.intent {
+	case "certification", "ingredients", "product_ingredients", "suitability":
+		return true
+	}
+	for i := range said {
+		small := r.cues.And.match(said, i)+r.cues.Refuse.Until.match(said, i)+r.cues.Refuse.Weak.match(said, i)+r.cues.Refuse.Strong.match(said, i) > 0
+		if terms := text.TermsOf(said[i:i+1], q.Language); !small && len(terms) > 0 && terms[0][0] != '#' && !ofPhrase(said, i) {
+			return false
+		}
+	}
+	return true
+}
+
+// longestPhrase is how many words the name of a property has at most.
+const longestPhrase = 3
+
+// ofPhrase reports whether a word mentions a property together with its neighbours.
+func ofPhrase(w words, at int) bool {
+	for from := max(0, at-longestPhrase+1); from <= at; from++ {
+		for to := at + 1; to <= min(from+longestPhrase, len(w)); to++ {
+			if slices.ContainsFunc(w[from:to].concepts(), isProperty) && !slices.ContainsFunc(slices.Concat(w[from:at], w[at+1:to]).concepts(), isProperty) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sameArea reports whether two types of product are for hair, or for skin.
+func sameArea(a, b string) bool {
+	return a == "bundle" || b == "bundle" || slices.Contains(skinWords, a) == slices.Contains(skinWords, b)
+}
+
+// leadIn returns the words of a message after those that only lead to what it says, and whether these correct what was said before.
+func (c *cues) leadIn(w words) (said words, corrects bool) {
+	corrects = c.Meant.in(w)
+	for len(w) > 0 {
+		n := c.Correct.match(w, 0)
+		corrects = corrects || n > 0
+		if n = max(n, c.Lead.match(w, 0)); n == 0 {
+			break
+		}
+		w = w[n:]
+	}
+	return w, corrects
 }
 
 // refined answers needs that go on with those before.
@@ -49,7 +126,7 @@ func merge(before, asked *Needs) *Needs {
 	if len(asked.Concerns)+len(asked.HairType)+len(asked.SkinType) > 0 {
 		n.Concerns, n.HairType, n.SkinType = asked.Concerns, asked.HairType, asked.SkinType
 	}
-	if asked.MaxPrice > 0 {
+	if asked.MaxPrice > 0 || asked.AnyPrice {
 		n.MaxPrice = asked.MaxPrice
 	}
 	if asked.MinPrice > 0 {
@@ -58,17 +135,19 @@ func merge(before, asked *Needs) *Needs {
 	if asked.Quantity > 0 {
 		n.Quantity = asked.Quantity
 	}
+	n.With = minus(minus(n.With, asked.Free), asked.Without)
 	if len(asked.With) > 0 {
 		n.With = asked.With
 	}
 	n.Vegan = n.Vegan || asked.Vegan
-	n.Free = union(n.Free, asked.Free)
+	n.Free = union(minus(n.Free, asked.With), asked.Free)
 	n.Avoid = union(without(n.Avoid, asked.With), asked.Avoid)
 	n.Without = union(without(n.Without, asked.With), asked.Without)
 	n.NotTypes = union(n.NotTypes, asked.NotTypes)
 	n.NotConcerns = union(n.NotConcerns, asked.NotConcerns)
 	n.NotHair = union(n.NotHair, asked.NotHair)
 	n.NotSkin = union(n.NotSkin, asked.NotSkin)
+	n.Types = minus(n.Types, n.NotTypes)
 	return &n
 }
 
@@ -77,6 +156,11 @@ func without(refused, wanted []string) []string {
 	return slices.DeleteFunc(slices.Clone(refused), func(s string) bool {
 		return slices.Contains(wanted, s) || slices.ContainsFunc(text.Concepts(s), func(c string) bool { return slices.Contains(wanted, c) })
 	})
+}
+
+// minus returns the values that are not in another list.
+func minus(list, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(others, s) })
 }
 
 // maxRefinements bounds each list that a conversation builds up.
@@ -95,7 +179,9 @@ func union(a, b []string) []string {
 // cheapest picks the cheapest of the products shown last, or of those that a message asks for.
 func (r *Responder) cheapest(q *question, a *Answer) {
 	needs := *q.Before.Needs
-	if q.needs.specific() {
+	if slices.Equal(q.needs.Types, needs.Types) { // "le moins cher de ces masques"
+		needs = *merge(&needs, &q.needs)
+	} else if q.needs.specific() {
 		needs = q.needs
 	}
 	var shown []shop.Recommendation

@@ -10,13 +10,19 @@ import (
 )
 
 // amount is a number with what may say that it is money, in folded text.
-var amount = regexp.MustCompile(`(€|eur )?\s?(\d{1,4}(?:[.,]\d{1,2})?)\s?(€|euros?\b|eur\b|e\b|يورو|اورو|ليورو)?`)
+var amount = regexp.MustCompile(`(€|eur )?\s?(\d{1,4}(?:[.,]\d{1,2})?)\s?(€|euros?\b|eur\b|e\b|balles\b|يورو|اورو|ليورو)?`)
 
 // digits are in every text that amount, between or order match; to look for them takes a hundredth of the time.
 const digits = "0123456789"
 
 // between is two limits at once, in folded text.
-var between = regexp.MustCompile(`(?:entre|between|from|de|بين|من)\s+(\d{1,4})\s*(?:€|euros?|e|يورو)?\s*(?:et|and|to|a|-|و|الي)\s*(\d{1,4})\s*(?:€|euros?\b|e\b|يورو)`)
+var between = regexp.MustCompile(`(?:entre|between|from|de|بين|من)\s+(\d{1,4})\s*(?:€|euros?|e|يورو)?\s*(?:et|and|to|a|-|و|الي|ل|لحد|لغايه|حتي)\s*(\d{1,4})\s*(?:€|euros?\b|e\b|يورو)`)
+
+// span is two limits at once with nothing before them: "20 à 30 euros".
+var span = regexp.MustCompile(`(\d{1,4})\s*(?:€|euros?|e)?\s*(?:a|to|-|ل|الي)\s*(\d{1,4})\s*(?:€|euros?\b|e\b|eur\b|يورو)`)
+
+// cents is an amount with its unit where the point should be: "5e50".
+var cents = regexp.MustCompile(`(\d)\s?[e€](\d\d)\b`)
 
 // lessThan is "- de" before an amount.
 var lessThan = regexp.MustCompile(`(?:^|\s)-\s*(?:de\s*)?$`)
@@ -31,32 +37,57 @@ func (c *cues) prices(message string) (from, upTo float64) {
 	if !strings.ContainsAny(folded, digits) {
 		return 0, 0
 	}
-	if m := between.FindStringSubmatch(folded); m != nil {
-		if from, upTo = number(m[1]), number(m[2]); from < upTo {
-			return from, upTo
+	folded = cents.ReplaceAllString(folded, "$1.$2 €")
+	for _, form := range []*regexp.Regexp{between, span} {
+		if m := form.FindStringSubmatch(folded); m != nil {
+			if from, upTo = number(m[1]), number(m[2]); from < upTo {
+				return from, upTo
+			}
 		}
 	}
 	from, upTo = 0, 0
 	for _, m := range amount.FindAllStringSubmatchIndex(folded, maxAmounts) {
 		before := cutWords(tail(folded[:m[0]], 60))
-		before = before[max(0, len(before)-4):]
+		before = before[max(0, len(before)-farthestLimit):]
 		after := cutWords(folded[m[1]:min(len(folded), m[1]+24)])
 		after = after[:min(2, len(after))]
 		money := m[2] >= 0 || m[6] >= 0
-		most, least := c.mostPrice.longest(before), c.leastPrice.longest(before)
+		most, least := c.Price.Most.longest(before), c.Price.Least.longest(before)
+		if least > most && c.exceeds(before) {
+			most, least = least, 0
+		}
 		limited := most > 0 && most >= least || lessThan.MatchString(folded[:m[0]])
 		value := number(folded[m[4]:m[5]])
 		switch {
 		case value <= 0:
-		case least > 0 && !limited, !limited && money && c.leastPrice.in(after):
+		case least > 0 && !limited, !limited && money && c.Price.Least.in(after):
 			if from == 0 && (money || m[1] == len(folded)) {
 				from = value
 			}
-		case upTo == 0 && (money || limited || c.mostPrice.in(after)):
+		case upTo == 0 && (money || limited || c.Price.Most.in(after)):
 			upTo = value
 		}
 	}
 	return from, upTo
+}
+
+const (
+	farthestLimit    = 6 // words before an amount that may limit it
+	farthestNegation = 3 // words before a limit that may turn it round
+)
+
+// exceeds reports whether words say that something is not to be more than what follows: "won't cost more than".
+func (c *cues) exceeds(w words) bool {
+	for at := range w {
+		if n := c.Price.Least.match(w, at); n > 0 {
+			for before := at - 1; before >= max(0, at-farthestNegation) && !w[before+1].Clause; before-- {
+				if c.Price.Not.match(w, before) > 0 {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 func number(s string) float64 {
@@ -67,11 +98,10 @@ func number(s string) float64 {
 	return f
 }
 
-// figures writes numbers in words as figures: "vingt cinq" is 25. Only what stands before money or after a limit matters, so that
-// "un" and "deux" elsewhere do no harm.
+// figures writes numbers in words as figures: "vingt-cinq" is 25, "quatre-vingt" 80, "خمسة وعشرين" 25. Only what stands before money
+// or after a limit matters, so that "un" and "deux" elsewhere do no harm.
 func (c *cues) figures(folded string) string {
-	fields := strings.Fields(folded)
-	out := fields[:0]
+	var out []string
 	sum := 0
 	flush := func() {
 		if sum > 0 {
@@ -79,18 +109,53 @@ func (c *cues) figures(folded string) string {
 			sum = 0
 		}
 	}
-	for _, f := range fields {
+	for f := range strings.FieldsSeq(joined.ReplaceAllString(folded, "$1 $2")) {
 		word := strings.TrimPrefix(strings.Trim(f, ".,!?؟;:"), "ال")
-		if n, ok := c.numbers[word]; ok && n > 1 {
-			sum += n
-			continue
+		n := c.Numbers[word]
+		rest, and := strings.CutPrefix(word, "و")
+		if and = and && n == 0; and {
+			if n = c.Numbers[rest]; n > 1 && (sum == 0 || sum >= 10 || n < 20) { // "بين عشرة وعشرين" is two numbers
+				flush()
+				out = append(out, "و")
+			}
 		}
-		flush()
-		out = append(out, f)
+		switch {
+		case n < 2:
+			flush()
+			out = append(out, f)
+		case n == 20 && sum%100 == 4:
+			sum += 80 - 4 // "quatre-vingt"
+		case n == 100 && sum > 1 && sum < 10:
+			sum *= n
+		case and && sum > 0, goesOn(sum, n):
+			sum += n
+		default:
+			flush()
+			sum = n
+		}
 	}
 	flush()
 	return strings.Join(out, " ")
 }
+
+// goesOn reports whether two numbers in words are one: "vingt cinq", "soixante dix", "cent vingt", "dix sept".
+func goesOn(sum, n int) bool {
+	units, tens := sum%10, sum/10%10
+	switch {
+	case sum == 0, sum < 10 && n == 10: // "خمسة عشر"
+		return true
+	case units > 0:
+		return false
+	case tens == 0:
+		return n < 100
+	case tens == 1, tens == 7, tens == 9:
+		return n >= 7 && n < 10
+	}
+	return n < 20
+}
+
+// joined is a hyphen within a number in words.
+var joined = regexp.MustCompile(`(\pL)-(\pL)`)
 
 // maxQuantity is the most pieces that a number before a product is taken for.
 const maxQuantity = 99
@@ -106,7 +171,7 @@ func (c *cues) quantity(w words) int {
 		}
 		n, err := strconv.Atoi(w[i].Folded)
 		if err != nil {
-			n = c.numbers[w[i].Folded]
+			n = c.Numbers[w[i].Folded]
 		}
 		if n < 2 || n > maxQuantity {
 			continue

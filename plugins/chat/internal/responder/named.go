@@ -12,13 +12,16 @@ import (
 type named struct {
 	product  *shop.Product
 	names    [][]string // the terms of its name, by language
-	concepts []string   // of its name and its ingredients
+	concepts []string   // of its name and its ingredients, and of what a bundle holds
 }
 
 func productNames(c *shop.Catalogue) []named {
 	var all []named
-	add := func(p *shop.Product) {
+	add := func(p *shop.Product, holds []*shop.Product) {
 		n := named{product: p}
+		for _, inner := range holds {
+			n.concepts = append(n.concepts, all[slices.IndexFunc(all, func(n named) bool { return n.product == inner })].concepts...)
+		}
 		for _, l := range text.Languages {
 			name, _ := p.Name.In(l)
 			terms := text.Terms(name, l)
@@ -34,10 +37,10 @@ func productNames(c *shop.Catalogue) []named {
 		all = append(all, n)
 	}
 	for _, p := range c.Products {
-		add(p)
+		add(p, nil)
 	}
 	for _, b := range c.Bundles {
-		add(&b.Product)
+		add(&b.Product, b.Products)
 	}
 	return all
 }
@@ -87,16 +90,22 @@ func (r *Responder) mentioned(q *question) []*shop.Product {
 	if len(found) > 0 || !aboutOne(q.intent) {
 		return found
 	}
-	for i, ordinal := range r.cues.ordinals {
+	found = r.placed(q)
+	if len(found) == 0 && len(q.Before.Last) == 1 && !q.needs.specific() {
+		found = r.append(found, q.Before.Last[0])
+	}
+	return found
+}
+
+// placed returns the products that a message calls by their places in the list shown before.
+func (r *Responder) placed(q *question) (found []*shop.Product) {
+	for i, ordinal := range r.cues.Ordinals {
 		if i < len(q.Before.Last) && ordinal.in(q.words) {
 			found = r.append(found, q.Before.Last[i])
 		}
 	}
-	if n := len(q.Before.Last); n > 0 && r.cues.last.in(q.words) {
+	if n := len(q.Before.Last); n > 0 && r.cues.Last.in(q.words) {
 		found = r.append(found, q.Before.Last[n-1])
-	}
-	if len(found) == 0 && len(q.Before.Last) == 1 && !q.needs.specific() {
-		found = r.append(found, q.Before.Last[0])
 	}
 	return found
 }
@@ -251,7 +260,7 @@ func (c *cues) parts(w words) []words {
 	var all []words
 	from := 0
 	for i := range w {
-		if c.between.match(w, i) > 0 {
+		if c.Between.match(w, i) > 0 {
 			all = append(all, w[from:i])
 			from = i + 1
 		}

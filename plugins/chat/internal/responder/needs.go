@@ -2,6 +2,7 @@ package responder
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/innatural/chatbot/plugins/internal/shop"
 )
@@ -16,6 +17,7 @@ type Needs struct {
 	NotHair     []string // types of hair that it must not be for
 	NotSkin     []string // types of skin
 	MinPrice    float64
+	AnyPrice    bool // a limit set before holds no more
 	Quantity    int  // how many are wanted, 0 for not told
 	Cheapest    bool // the cheapest first
 }
@@ -33,7 +35,7 @@ func (n *Needs) limited() bool {
 // none reports whether nothing is asked for.
 func (n *Needs) none() bool {
 	return !n.specific() && len(n.Free)+len(n.Avoid)+len(n.With)+len(n.NotTypes)+len(n.NotConcerns)+
-		len(n.NotHair)+len(n.NotSkin) == 0 && n.MaxPrice == 0 && n.MinPrice == 0 && !n.Vegan && !n.Cheapest
+		len(n.NotHair)+len(n.NotSkin) == 0 && n.MaxPrice == 0 && n.MinPrice == 0 && !n.AnyPrice && !n.Vegan && !n.Cheapest
 }
 
 // ingredientConcepts are the concepts of text/synonyms.txt that are ingredients to want or to refuse.
@@ -48,21 +50,23 @@ var areaTypes = map[string]string{"face": "face_cream", "hands": "hand_cream", "
 // understand reads the needs from a message.
 func (r *Responder) understand(q *question) Needs {
 	var n Needs
-	plain := r.cues.filler.without(q.words)
-	wanted, refused := r.cues.splitRefused(plain)
+	plain := r.cues.Filler.without(q.words)
+	wanted, refused := r.cues.splitRefused(plain, asks(q.Message))
 	q.refuses = len(refused) > 0
 	all := plain.concepts()
 	concepts := all
-	if q.refuses {
+	if len(wanted) < len(plain) {
 		concepts = wanted.concepts()
 	}
 	n.Types = r.cues.composed(shop.Types.Among(concepts), wanted, all)
 	n.Concerns = shop.Concerns.Among(concepts)
 	n.HairType = first(shop.HairTypes.Among(concepts))
 	n.SkinType = first(shop.SkinTypes.Among(concepts))
-	if hair, skin := r.cues.described(wanted, concepts); n.HairType == "" && n.SkinType == "" {
-		n.HairType, n.SkinType = hair, skin
+	about := concepts
+	if before := q.Before.Needs; before != nil && !slices.ContainsFunc(all, ofArea) { // "no, it's dry", of the hair talked of
+		about = slices.Concat(concepts, before.Types)
 	}
+	r.cues.describe(&n, wanted, about)
 	n.Free = shop.FreeOf.Among(all)
 	n.Vegan = slices.Contains(all, "vegan")
 	for _, segment := range refused {
@@ -89,10 +93,12 @@ func (r *Responder) understand(q *question) Needs {
 	if slices.Contains(concepts, "odor") { // that of sweat
 		n.With = slices.DeleteFunc(n.With, func(c string) bool { return c == "perfume" })
 	}
-	n.Types = slices.DeleteFunc(n.Types, func(t string) bool { return slices.Contains(n.NotTypes, t) })
+	n.Types = minus(n.Types, n.NotTypes)
+	n.Concerns = minus(n.Concerns, n.NotConcerns) // "spots" are blemishes, "dark spots" none
 	n.MinPrice, n.MaxPrice = r.cues.prices(q.Message)
+	n.AnyPrice = n.MaxPrice == 0 && r.cues.Price.Any.in(q.words)
 	n.Quantity = r.cues.quantity(q.words)
-	n.Cheapest = n.MaxPrice == 0 && slices.Contains(concepts, "cheap")
+	n.Cheapest = n.MaxPrice == 0 && !n.AnyPrice && slices.Contains(concepts, "cheap")
 	return n
 }
 
@@ -101,16 +107,18 @@ func (r *Responder) understand(q *question) Needs {
 func (c *cues) composed(types []string, w words, concepts []string) []string {
 	body := slices.Contains(concepts, "body")
 	switch {
-	case len(types) == 0 && c.shower.in(w) && c.wash.in(w):
+	case len(types) == 0 && c.Shower.in(w) && c.Wash.in(w):
 		return []string{"shower_gel"}
-	case len(types) == 0 && body && c.cream.in(w):
+	case len(types) == 0 && body && c.Cream.in(w):
 		return []string{"body_lotion"}
-	case len(types) == 0 && slices.Contains(concepts, "scalp") && c.cream.in(w):
+	case len(types) == 0 && slices.Contains(concepts, "scalp") && c.Cream.in(w):
 		return []string{"scalp_lotion"}
-	case len(types) == 0 && c.cream.in(w) && slices.ContainsFunc(concepts, ofFace):
+	case len(types) == 0 && c.Cream.in(w) && slices.ContainsFunc(concepts, ofFace):
 		return []string{"face_cream"}
 	case body && slices.Equal(types, []string{"oil"}):
 		return []string{"body_oil"}
+	case !body && slices.Equal(types, []string{"body_lotion"}) && slices.ContainsFunc(concepts, ofScalp):
+		return []string{"scalp_lotion"} // "une lotion pour cuir chevelu sensible"
 	}
 	return types
 }
@@ -124,6 +132,15 @@ func ofFace(concept string) bool {
 	return shop.SkinTypes.Among([]string{concept}) != nil
 }
 
+// ofScalp reports whether a concept is of hair and where it grows.
+func ofScalp(concept string) bool {
+	switch concept {
+	case "hair", "scalp", "sensitive_scalp", "oily_scalp", "dandruff", "hair_loss":
+		return true
+	}
+	return false
+}
+
 // Concepts and types of product that are about hair and about skin.
 var (
 	hairWords = []string{
@@ -134,6 +151,39 @@ var (
 		"hand_cream", "face_cream",
 	}
 )
+
+// ofArea reports whether a concept is of hair or of skin.
+func ofArea(concept string) bool {
+	return slices.Contains(hairWords, concept) || slices.Contains(skinWords, concept)
+}
+
+// describe adds what adjectives that stand apart say of hair or skin: "ma peau, sèche", "my hair is dry and damaged", of which one is the
+// type and the others are concerns.
+func (c *cues) describe(n *Needs, w words, concepts []string) {
+	ofScalp := !slices.Contains(concepts, "skin") && (slices.Contains(concepts, "scalp") || slices.Contains(n.Types, "scalp_lotion"))
+	if ofScalp && c.Adjectives["sensitive"].in(w) {
+		n.Concerns = union(n.Concerns, []string{"sensitive_scalp"})
+	}
+	hair, skin := c.described(w, concepts)
+	if ofScalp {
+		skin = ""
+	}
+	if n.HairType == "" && n.SkinType == "" {
+		n.HairType, n.SkinType = hair, skin
+	}
+	if n.HairType == "" || skin != "" {
+		return
+	}
+	for id, concern := range concernOfHair {
+		if id != n.HairType && c.Adjectives[id].in(w) {
+			n.Concerns = union(n.Concerns, []string{concern})
+		}
+	}
+	slices.Sort(n.Concerns)
+}
+
+// concernOfHair are the concerns that say what types of hair do.
+var concernOfHair = map[string]string{"dry": "dryness", "damaged": "damage", "oily": "oily_scalp", "curly": "curl_definition"}
 
 // described reads how hair or skin is, where an adjective stands apart from it: "ma peau, sèche", "shampoing gras". The concepts of
 // the message tell of which of the two it is.
@@ -148,7 +198,7 @@ func (c *cues) described(w words, concepts []string) (hair, skin string) {
 		ofSkin = false
 	}
 	for _, id := range adjectives {
-		if !c.adjectives[id].in(w) {
+		if !c.Adjectives[id].in(w) {
 			continue
 		}
 		if ofHair && !ofSkin && shop.HairTypes.Among([]string{"hair_" + id}) != nil {
@@ -163,6 +213,12 @@ func (c *cues) described(w words, concepts []string) (hair, skin string) {
 
 // adjectives are types of hair and skin, the most telling first.
 var adjectives = []string{"sensitive", "curly", "damaged", "oily", "dry", "mixed", "straight", "normal"}
+
+// asks reports whether a message ends with a question mark.
+func asks(message string) bool {
+	message = strings.TrimSpace(message)
+	return strings.HasSuffix(message, "?") || strings.HasSuffix(message, "؟")
+}
 
 func nonEmpty(list []string, s string) []string {
 	if s == "" {

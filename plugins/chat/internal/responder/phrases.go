@@ -4,7 +4,10 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
@@ -79,84 +82,116 @@ func fill(template string, values []string) string {
 //go:embed cues.json
 var cuesFile []byte
 
-// cues are words that tell what is asked for or refused, in all languages at once. What a message wants is told by package intent.
+// cues are words that tell what is asked for or refused, in all languages at once, as cues.json has them. What a message wants is told
+// by package intent.
 type cues struct {
-	and, between, ticket                   cueSet
-	refuse, refuseWeakly, afterWeak, until cueSet
-	purpose                                cueSet // what makes "sans" about whom a product is for: "ni pour cheveux secs"
-	again                                  cueSet // what begins a new thought after a refusal: "pas de pellicules, un shampoing"
-	dismissed                              cueSet // "frizz is not an issue"
-	refusedBefore                          cueSet // "silicone free", "parfum interdit"
-	mostPrice, leastPrice                  cueSet
-	cream, wash, shower                    cueSet   // kinds of product that a part of the body or a place completes
-	ordinals                               []cueSet // the first one, the second one…
-	last                                   cueSet
-	filler                                 cueSet            // between what is and how it is: "ma peau est très sèche"
-	adjectives                             map[string]cueSet // of hair and skin, by type
-	numbers                                map[string]int    // folded
-	substances                             substances        // of the catalogue
+	And     cueSet // begins what goes on with a talk: "et pour", "what about"
+	Lead    cueSet // stands before that: "ok", "perfect"
+	Correct cueSet // the same, before what is wanted instead: "finalement"
+	Meant   cueSet // anywhere: "je voulais dire"
+	General cueSet // what is asked of all that the shop has
+	Between cueSet // two things that are compared
+	Ticket  cueSet
+	Refuse  struct {
+		Strong    cueSet // "sans", "allergic to": what follows is refused
+		Weak      cueSet // "pas", "not": it may be
+		AfterWeak cueSet `json:"after_weak"` // leads from a weak one to what it refuses
+		Until     cueSet // ends what is refused: "mais"
+		Again     cueSet // begins a new thought after it: "pas de pellicules, un shampoing"
+		Purpose   cueSet // makes it about whom a product is for: "ni pour cheveux secs"
+		Dismissed cueSet // after a substance: "l'argan me gratte"
+		NoIssue   cueSet `json:"no_issue"` // after a concern: "frizz is not an issue"
+		Denied    cueSet // after either, at the end of a clause: "l'argan, surtout pas"
+		After     cueSet // right after it: "silicone free", "parfum interdit"
+		WithoutIt cueSet `json:"without_it"` // of the substance spoken of: "une huile sans"
+		Only      cueSet // no refusal, though it begins as one: "nothing but argan"
+		Wish      cueSet // says that what is lacked is not wanted: "je ne veux pas de volume"
+		Either    cueSet // before a refusal, makes it none: "with or without"
+	}
+	Price struct {
+		Most, Least cueSet
+		Not         cueSet // before a least, makes it a most: "won't cost more than"
+		Any         cueSet // "oubliez le budget"
+	}
+	Cream, Wash, Shower cueSet   // kinds of product that a part of the body or a place completes
+	Ordinals            []cueSet // the first one, the second one…
+	Last                cueSet
+	Filler              cueSet            // between what is and how it is: "ma peau est très sèche"
+	Adjectives          map[string]cueSet // of hair and skin, by type
+	Numbers             map[string]int    // folded
+	substances          substances        // of the catalogue
 }
 
 func loadCues() (*cues, error) {
-	var file struct {
-		And, Between, Ticket, Last []string
-		Cream, Wash, Shower        []string
-		Filler                     []string
-		Adjectives                 map[string][]string
-		Refuse                     struct {
-			Strong, Weak, Until []string
-			After, Purpose      []string
-			Dismissed, Again    []string
-			AfterWeak           []string `json:"after_weak"`
-		}
-		Price    struct{ Most, Least []string }
-		Ordinals [][]string
-		Numbers  map[string]int
-	}
-	if err := json.Unmarshal(cuesFile, &file); err != nil {
+	c := &cues{}
+	if err := json.Unmarshal(cuesFile, c); err != nil {
 		return nil, fmt.Errorf("read cues.json: %w", err)
 	}
-	c := &cues{
-		and: newCueSet(file.And), between: newCueSet(file.Between), ticket: newCueSet(file.Ticket), last: newCueSet(file.Last),
-		refuse: newCueSet(file.Refuse.Strong), refuseWeakly: newCueSet(file.Refuse.Weak),
-		purpose: newCueSet(file.Refuse.Purpose), dismissed: newCueSet(file.Refuse.Dismissed), again: newCueSet(file.Refuse.Again),
-		refusedBefore: newCueSet(file.Refuse.After), afterWeak: newCueSet(file.Refuse.AfterWeak), until: newCueSet(file.Refuse.Until),
-		mostPrice: newCueSet(file.Price.Most), leastPrice: newCueSet(file.Price.Least), numbers: map[string]int{},
-		cream: newCueSet(file.Cream), wash: newCueSet(file.Wash), shower: newCueSet(file.Shower),
-		filler: newCueSet(file.Filler), adjectives: map[string]cueSet{},
+	for _, set := range c.Adjectives {
+		set.addArticles()
 	}
-	for id, list := range file.Adjectives {
-		for _, word := range list { // with the article, and with that and "for"
-			if !strings.HasPrefix(word, "ال") {
-				list = append(list, "ال"+word, "لل"+word)
-			}
-		}
-		c.adjectives[id] = newCueSet(list)
+	numbers := map[string]int{}
+	for word, n := range c.Numbers {
+		numbers[text.Fold(word)] = n
 	}
-	for _, list := range file.Ordinals {
-		c.ordinals = append(c.ordinals, newCueSet(list))
-	}
-	for word, n := range file.Numbers {
-		c.numbers[text.Fold(word)] = n
-	}
+	c.Numbers = numbers
 	return c, nil
 }
 
 // cueSet holds phrases by their first word, folded.
 type cueSet map[string][][]string
 
-func newCueSet(list []string) cueSet {
-	set := cueSet{}
-	for _, s := range list {
-		var phrase []string
-		for _, t := range text.Tokens(s) {
-			phrase = append(phrase, t.Folded)
+// UnmarshalJSON reads a list of phrases.
+func (s *cueSet) UnmarshalJSON(data []byte) error {
+	var list []string
+	if err := json.Unmarshal(data, &list); err != nil {
+		return err
+	}
+	*s = cueSet{}
+	for _, phrase := range list {
+		var folded []string
+		for _, t := range text.Tokens(phrase) {
+			folded = append(folded, t.Folded)
 		}
-		if len(phrase) > 0 {
-			set[phrase[0]] = append(set[phrase[0]], phrase)
+		if len(folded) > 0 {
+			s.add(folded)
 		}
 	}
-	return set
+	return nil
+}
+
+func (s cueSet) add(phrase []string) { s[phrase[0]] = append(s[phrase[0]], phrase) }
+
+// addArticles adds the phrases with the Arabic article, and with that and "for".
+func (s cueSet) addArticles() {
+	for first, list := range maps.Clone(s) {
+		if strings.HasPrefix(first, "ال") {
+			continue
+		}
+		for _, phrase := range list {
+			for _, article := range []string{"ال", "لل"} {
+				s.add(append([]string{article + first}, phrase[1:]...))
+			}
+		}
+	}
+}
+
+// spell adds the Arabic phrases as a corrector writes them, without particles, which is how it writes them in a message.
+func (s cueSet) spell(c *text.Corrector) {
+	for first, list := range maps.Clone(s) {
+		if !unicode.In([]rune(first)[0], unicode.Arabic) {
+			continue
+		}
+		for _, phrase := range list {
+			spelt := make([]string, len(phrase))
+			for i, word := range phrase {
+				spelt[i] = c.Correct(text.Token{Surface: word, Folded: word}).Folded
+			}
+			if !slices.Equal(spelt, phrase) {
+				s.add(spelt)
+			}
+		}
+	}
 }
 
 // match returns the number of words of the longest phrase that starts at a word, 0 for none.
@@ -176,6 +211,9 @@ func (s cueSet) match(w words, at int) int {
 	}
 	return longest
 }
+
+// before reports whether the word before one is in the set.
+func (s cueSet) before(w words, at int) bool { return at > 0 && s.match(w[:at], at-1) > 0 }
 
 func (s cueSet) in(w words) bool {
 	for i := range w {
@@ -198,12 +236,16 @@ func (s cueSet) longest(w words) int {
 // without returns the words that are not in the set.
 func (s cueSet) without(w words) words {
 	rest := make(words, 0, len(w))
+	clause := false
 	for i := 0; i < len(w); {
 		if n := s.match(w, i); n > 0 {
+			clause = clause || w[i].Clause
 			i += n
 			continue
 		}
 		rest = append(rest, w[i])
+		rest[len(rest)-1].Clause = clause || w[i].Clause // which may have begun with a word left out
+		clause = false
 		i++
 	}
 	return rest

@@ -44,15 +44,13 @@ func (r *Responder) sells(types []string) bool {
 // recommend returns all the products that fit, the best first, bundles where they are asked for.
 func (r *Responder) recommend(needs *Needs, language string) []shop.Recommendation {
 	if slices.Contains(needs.Types, "bundle") {
-		return r.bundles(needs, language)
+		return r.withIngredients(r.bundles(needs, language), needs.With)
 	}
 	found := r.catalogue.Recommend(needs.Needs, language, len(r.catalogue.Products))
 	found = slices.DeleteFunc(found, func(rec shop.Recommendation) bool {
 		return refuses(needs, rec.Product) || rec.Product.Price < needs.MinPrice
 	})
-	if len(needs.With) > 0 {
-		found = r.withIngredients(found, needs.With)
-	}
+	found = r.withIngredients(found, needs.With)
 	if needs.Cheapest {
 		byPrice(found)
 	}
@@ -98,14 +96,22 @@ func specificallyFor(types, refused []string) bool {
 
 // withIngredients keeps the products that have the ingredients, or, when there is none, all.
 func (r *Responder) withIngredients(found []shop.Recommendation, concepts []string) []shop.Recommendation {
-	kept := slices.DeleteFunc(slices.Clone(found), func(rec shop.Recommendation) bool {
-		has := r.names[slices.IndexFunc(r.names, func(n named) bool { return n.product == rec.Product })].concepts
-		return slices.ContainsFunc(concepts, func(c string) bool { return !slices.Contains(has, c) })
-	})
+	kept := slices.DeleteFunc(slices.Clone(found), func(rec shop.Recommendation) bool { return !r.hasAll(rec.Product, concepts) })
 	if len(kept) == 0 {
 		return found
 	}
 	return kept
+}
+
+// hasAll reports whether the name and the ingredients of a product mention all of the concepts.
+func (r *Responder) hasAll(p *shop.Product, concepts []string) bool {
+	has := r.names[slices.IndexFunc(r.names, func(n named) bool { return n.product == p })].concepts
+	return !slices.ContainsFunc(concepts, func(c string) bool { return !slices.Contains(has, c) })
+}
+
+// lacksWanted reports whether a product was found though it lacks an ingredient that was asked for, as all do then.
+func (r *Responder) lacksWanted(p *shop.Product, needs *Needs) bool {
+	return !r.hasAll(p, slices.DeleteFunc(slices.Clone(needs.With), func(c string) bool { return !slices.Contains(ingredientConcepts, c) }))
 }
 
 // bundles returns the bundles whose contents fit, the best first, or all.
@@ -167,7 +173,10 @@ func (r *Responder) show(q *question, a *Answer, needs *Needs, found []shop.Reco
 		phrase = "cheapest"
 	}
 	found = found[:min(most, len(found))]
-	if len(found) == 1 && phrase == "products" {
+	switch {
+	case r.lacksWanted(found[0].Product, needs):
+		phrase = "missed_ingredient"
+	case len(found) == 1 && phrase == "products":
 		phrase = "product"
 	}
 	items := make([]string, len(found))

@@ -12,7 +12,7 @@ func (r *Responder) refuse(n *Needs, segment words, around []string) {
 	ingredient := false
 	said := segment.String()
 	concepts := text.Concepts(said)
-	if hair, skin := r.cues.described(segment, append(concepts, around...)); len(concepts) == 0 {
+	if hair, skin := r.cues.described(segment, append(concepts, around...)); !slices.ContainsFunc(concepts, isProperty) {
 		n.NotHair, n.NotSkin = nonEmpty(n.NotHair, hair), nonEmpty(n.NotSkin, skin)
 	}
 	for _, c := range concepts {
@@ -99,25 +99,48 @@ func (s substances) run(w words) (n int) {
 const longestRefused = 6
 
 // splitRefused parts what is wanted from what is refused: the words after "sans", "without", "بدون", and after "pas" or "not" where
-// they refuse something ("pas pour cheveux gras") rather than deny ("je ne sais pas"). "Sans rinçage" refuses nothing.
-func (c *cues) splitRefused(w words) (wanted words, refused []words) {
-	dismisses := c.dismissed.in(w)
+// they refuse something ("pas pour cheveux gras") rather than deny ("je ne sais pas"). "Sans rinçage" refuses nothing. What ends
+// with a "no" that asks for consent does not either: "un savon au miel, non ?".
+func (c *cues) splitRefused(w words, asks bool) (wanted words, refused []words) {
+	dismisses := c.Refuse.Dismissed.in(w) || c.Refuse.NoIssue.in(w) || c.Refuse.Denied.in(w)
 	for i := 0; i < len(w); {
-		if i+1 < len(w) && c.refusedBefore.match(w, i+1) > 0 && isSubstance(first(w[i:i+1].concepts())) {
-			refused = append(refused, w[i:i+1])
-			i += 1 + c.refusedBefore.match(w, i+1)
+		if n := c.Refuse.Only.match(w, i); n > 0 { // "nothing but argan"
+			wanted = append(wanted, w[i:i+n]...)
+			i += n
 			continue
 		}
-		if dismisses {
-			if n := c.dismissal(w[i:]); n > 0 {
-				refused = append(refused, w[i:i+n])
+		if n := c.Refuse.WithoutIt.match(w, i); n > 0 && w.endsAt(i+n) && !c.Refuse.Either.before(w, i) && len(refused) == 0 {
+			if at, size := wanted.lastSubstance(); size > 0 { // "le miel j'en ai assez, un savon sans"
+				refused = append(refused, wanted[at:at+size])
+				wanted = slices.Concat(wanted[:at], wanted[at+size:])
 				i += n
 				continue
 			}
 		}
-		n, weak := c.refuse.match(w, i), false
+		if i+1 < len(w) && isSubstance(first(w[i:i+1].concepts())) {
+			n := c.Refuse.After.match(w, i+1)
+			if consent := asks && i+1+n == len(w) && c.Refuse.Denied.match(w, i+1) > 0; n > 0 && !consent {
+				refused = append(refused, w[i:i+1])
+				i += 1 + n
+				continue
+			}
+		}
+		if dismisses {
+			if n, all := c.dismissal(w[i:], asks); n > 0 {
+				refused = append(refused, w[i:i+max(1, c.refusedWords(w[i:i+n], true, 0))])
+				i += all
+				continue
+			}
+		}
+		n, weak := c.Refuse.Strong.match(w, i), false
 		if n == 0 {
-			n, weak = c.refuseWeakly.match(w, i), true
+			n, weak = c.Refuse.Weak.match(w, i), true
+			if before, after := c.denies(w, i, n); after > 0 {
+				wanted = wanted[:len(wanted)-before]
+				refused = append(refused, slices.Concat(w[i-before:i], w[i+n:i+n+after]))
+				i += n + after
+				continue
+			}
 		}
 		if n == 0 || i+n == len(w) || len(refused) == maxRefinements {
 			wanted = append(wanted, w[i])
@@ -130,14 +153,20 @@ func (c *cues) splitRefused(w words) (wanted words, refused []words) {
 			i = from + 1
 			continue
 		}
-		weak = weak || c.purpose.match(w, from) > 0
-		if weak && c.afterWeak.match(w, from) == 0 && !c.startsProperty(w[from:]) {
+		weak = weak || c.Refuse.Purpose.match(w, from) > 0
+		lead := 0
+		if weak {
+			if lead = c.Refuse.AfterWeak.match(w, from); lead == 1 && w[from].Surface == "à" {
+				lead = 0 // it is no English "a": "je n'arrive pas à démêler"
+			}
+		}
+		if weak && lead == 0 && !c.startsProperty(w[from:]) || weak && c.lacks(w, i, from) {
 			wanted = append(wanted, w[i:from]...)
 			i = from
 			continue
 		}
 		following := w[from:min(from+longestRefused, len(w))]
-		taken := c.refusedWords(following, weak)
+		taken := c.refusedWords(following, weak, lead)
 		if run := c.substances.run(following); !weak && run > taken && len(following[:run].concepts()) == 0 {
 			taken = run
 		}
@@ -146,19 +175,73 @@ func (c *cues) splitRefused(w words) (wanted words, refused []words) {
 			i = from
 			continue
 		}
-		refused = append(refused, w[from:from+taken])
+		if either := i > 1 && c.Refuse.Either.before(w, i) && c.Refuse.Until.match(w, i-2) > 0; !either { // "avec ou sans argan"
+			refused = append(refused, w[from:from+taken])
+		}
 		i = from + taken
 	}
 	return wanted, refused
 }
 
+// Words on both sides of a negation that mention a concern together: "je ne perds pas mes cheveux", "mes cheveux ne tombent pas".
+const (
+	farthestVerb = 3
+	farthestNoun = 2
+)
+
+// denies returns how many words before a negation of n words, and after it, say what is not so, 0 for none.
+func (c *cues) denies(w words, at, n int) (before, after int) {
+	if n == 0 {
+		return 0, 0
+	}
+	for before := 1; before <= min(farthestVerb, at); before++ {
+		for after := 1; after <= farthestNoun && at+n+after <= len(w); after++ {
+			verb, noun := w[at-before:at], w[at+n:at+n+after]
+			if noun[after-1].Clause {
+				break
+			}
+			if found := shop.Concerns.Among(slices.Concat(verb, noun).concepts()); len(found) > 0 && !lacking(found[0]) &&
+				shop.Concerns.Among(verb.concepts()) == nil && shop.Concerns.Among(noun.concepts()) == nil {
+				return before, after
+			}
+		}
+	}
+	return 0, 0
+}
+
+// lacking reports whether a concern is of what hair lacks: "mes cheveux ne poussent pas" is no refusal of what makes them grow.
+func lacking(concern string) bool {
+	switch concern {
+	case "slow_growth", "volume", "dullness":
+		return true
+	}
+	return false
+}
+
+// farthestLacked is how many words what is lacked ends from its negation: "pas de volume".
+const farthestLacked = 2
+
+// lacks reports whether a negation, from a word up to another, is of what hair lacks.
+func (c *cues) lacks(w words, at, from int) bool {
+	if c.Refuse.Purpose.match(w, from) > 0 || c.Refuse.Wish.match(w, from) > 0 || c.Refuse.Wish.before(w, at) {
+		return false
+	}
+	found := w[from:min(from+farthestLacked, len(w))].concepts()
+	return len(found) == 1 && lacking(found[0])
+}
+
 // refusedWords returns how many words a negation is about. A weak one may be about hair and skin, a strong one is about what
-// a product is made of or is.
-func (c *cues) refusedWords(w words, weak bool) int {
+// a product is made of or is. The first words, so many as lead, only lead to it: "pas ceux avec du miel".
+func (c *cues) refusedWords(w words, weak bool, lead int) int {
 	taken := 0
 	var before []string // concepts of the words taken
+	crossed := false    // the end of the clause that they stand in
 	for n := 1; n <= len(w); n++ {
-		if c.until.match(w, n-1) > 0 || taken > 0 && c.again.match(w, n-1) > 0 && w[n-1].Surface != "à" { // "au karité et à l'argan"
+		crossed = crossed || taken > 0 && w[n-1].Clause
+		if crossed && weak && !isSubstance(first(before)) { // "not for dandruff, shampoo"
+			break
+		}
+		if n > lead && c.Refuse.Until.match(w, n-1) > 0 || taken > 0 && c.Refuse.Again.match(w, n-1) > 0 && w[n-1].Surface != "à" { // "au karité et à l'argan"
 			break
 		}
 		concepts := w[:n].concepts()
@@ -173,10 +256,13 @@ func (c *cues) refusedWords(w words, weak bool) int {
 			continue
 		}
 		if weak && taken > 0 && shop.Types.Among(before) == nil && shop.Types.Among(concepts) != nil && !isSubstance(first(before)) {
-			break // "not for dandruff, shampoo"
+			break // "not for dandruff shampoo"
 		}
 		if !refusable(concepts) && (!weak || isSubstance(first(before))) {
 			break
+		}
+		if crossed && shop.Types.Among(concepts) != nil {
+			break // "je déteste l'argan, une huile ?"
 		}
 		taken, before = n, concepts
 	}
@@ -184,25 +270,62 @@ func (c *cues) refusedWords(w words, weak bool) int {
 }
 
 // farthestDismissal is how many words may stand between what is refused and the words that refuse it.
-const farthestDismissal = 3
+const farthestDismissal = 6
 
-// dismissal returns the number of words from a property to the end of what dismisses it ("parabens are not ok"), 0 for none.
-func (c *cues) dismissal(w words) int {
+// dismissal returns the number of words from a property to what dismisses it ("parabens are not ok", "l'argan, surtout pas"), 0 for
+// none, and to the end of that.
+func (c *cues) dismissal(w words, asks bool) (n, all int) {
+	if !c.startsProperty(w) {
+		return 0, 0
+	}
 	for at := 1; at <= farthestDismissal && at < len(w); at++ {
-		if n := c.dismissed.match(w, at); n > 0 && c.startsProperty(w[:at]) && shop.Types.Among(w[:at].concepts()) == nil {
-			if at+n < len(w) && c.refuseWeakly.match(w, at+n) > 0 {
-				return 0 // "l'alcool ne me gêne pas"
-			}
-			if next := w[at+n : min(at+n+2, len(w))]; isSubstance(first(next.concepts())) && !slices.ContainsFunc(w[:at].concepts(), isSubstance) {
-				return 0 // "cheveux abîmés, je déteste le miel": it is what follows
-			}
-			return at + n
+		dismisses := c.Refuse.NoIssue
+		if isSubstance(first(w[:at].concepts())) {
+			dismisses = c.Refuse.Dismissed
 		}
-		if c.startsProperty(w[at:]) {
-			return 0 // it is this one that may be dismissed
+		if n := dismisses.match(w, at); n > 0 && shop.Types.Among(w[:at].concepts()) == nil {
+			if rest := w[at+n:]; len(rest) > 0 && (rest.endsAt(c.Refuse.Weak.match(rest, 0)) || rest.startsObject()) {
+				return 0, 0 // "l'alcool ne me gêne pas"; "l'argan, je déteste le miel": it is what follows
+			}
+			return at, at + n
+		}
+		if c.startsProperty(w[at:]) && (w[at].Clause || !c.startsProperty(w[at-1:])) {
+			return 0, 0 // it is this one that may be dismissed
+		}
+		if shop.Types.Among(w[:1].concepts()) != nil && (w[at].Clause || !ofPhrase(w[:at], at-1)) {
+			continue // "un baume, et non, mes lèvres ne sont pas sèches"
+		}
+		if n := c.Refuse.Denied.match(w, at); n > 0 && w.endsAt(at+n) && !c.Refuse.Either.before(w, at) && (!asks || at+n < len(w)) {
+			return at, at + n
 		}
 	}
-	return 0
+	return 0, 0
+}
+
+// farthestObject is how many words from a verb its object ends.
+const farthestObject = 3
+
+// startsObject reports whether words of the same clause go on with a substance.
+func (w words) startsObject() bool {
+	return !w[0].Clause && isSubstance(first(w[:min(farthestObject, len(w))].concepts()))
+}
+
+// endsAt reports whether a clause ends after so many words.
+func (w words) endsAt(n int) bool { return n > 0 && (n == len(w) || w[n].Clause) }
+
+// longestSubstance is how many words the name of one has: "حبة البركة".
+const longestSubstance = 3
+
+// lastSubstance returns where the last substance stands, and how many words its name has, 0 for none.
+func (w words) lastSubstance() (at, size int) {
+	for at := len(w) - 1; at >= 0; at-- {
+		for size := min(longestSubstance, len(w)-at); size > 0; size-- {
+			if found := w[at : at+size].concepts(); len(found) == 1 && isSubstance(found[0]) && w[at+1:at+size].concepts() == nil {
+				return at, size
+			}
+		}
+	}
+	return 0, 0
 }
 
 // startsProperty reports whether words start with what a product can be, be for or be made of: "not soap".
@@ -217,16 +340,19 @@ func (c *cues) startsProperty(w words) bool {
 	if len(w) > 1 && len(w[:1].concepts()) == 0 && len(concepts) == len(w[1:2].concepts()) {
 		return false // it is the second word's alone
 	}
-	return slices.ContainsFunc(concepts, func(c string) bool {
-		one := []string{c}
-		return c == "vegan" || isSubstance(c) || shop.Types.Among(one) != nil || shop.HairTypes.Among(one) != nil ||
-			shop.SkinTypes.Among(one) != nil || shop.Concerns.Among(one) != nil
-	})
+	return slices.ContainsFunc(concepts, isProperty)
+}
+
+// isProperty reports whether a concept is what a product can be, be for or be made of.
+func isProperty(concept string) bool {
+	one := []string{concept}
+	return concept == "vegan" || isSubstance(concept) || shop.Types.Among(one) != nil || shop.HairTypes.Among(one) != nil ||
+		shop.SkinTypes.Among(one) != nil || shop.Concerns.Among(one) != nil
 }
 
 // adjective reports whether a word says how hair or skin is.
 func (c *cues) adjective(w words, at int) bool {
-	for _, set := range c.adjectives {
+	for _, set := range c.Adjectives {
 		if set.match(w, at) > 0 {
 			return true
 		}

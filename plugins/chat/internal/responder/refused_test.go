@@ -122,3 +122,14 @@ func TestVeganOrNot(t *testing.T) {
 		}
 	}
 }
+
+// What lacks the ingredient that was asked for is not said to be what was asked for.
+func TestAnIngredientThatNothingHasIsTold(t *testing.T) {
+	r := newTestResponder(t)
+	for message, missed := range map[string]bool{"une huile à l'argile": true, "un coffret à la nigelle": false, "un coffret au miel": true, "une huile à l'argan": false, "un déo parfumé": false} {
+		a := r.Answer(Turn{Message: message, Language: "fr", Session: "s"})
+		if told := strings.Contains(a.Text, "ce qui s'en approche"); told != missed || len(a.Products) == 0 {
+			t.Errorf("%s: %s", message, a.Text)
+		}
+	}
+}

@@ -56,6 +56,7 @@ type Memory struct {
 	Last   []string // ids of the products shown last
 	Unsure int      // answers in a row that did not help
 	Ticket string   // id of the ticket opened or asked for last, or ""
+	Order  string   // number of the order told last, or ""
 
 	Refused []string // ingredients that the customer does not want, in all turns: whoever is allergic says so once
 
@@ -130,6 +131,9 @@ func New(
 	r.starts = nameStarts(r.names)
 	if r.spelling, err = loadSpelling(spellingsFile, r.vocabulary()); err != nil {
 		return nil, err
+	}
+	for _, set := range []cueSet{r.cues.Refuse.Strong, r.cues.Refuse.Weak, r.cues.Refuse.Dismissed, r.cues.Refuse.Denied, r.cues.Refuse.WithoutIt} {
+		set.spell(r.spelling.corrector)
 	}
 	r.assignEntries()
 	return r, nil
@@ -238,6 +242,7 @@ func (r *Responder) finish(q *question, a *Answer) {
 	a.Slots = r.canonical(q, a)
 	a.Memory.Topic, a.Memory.Refused = a.Topic, q.refused
 	a.Memory.Ticket = cmp.Or(a.Memory.Ticket, q.Before.Ticket)
+	a.Memory.Order = cmp.Or(q.order, q.Before.Order)
 	if a.Desk == nil && a.Memory.Pending == nil && a.Topic != Other {
 		a.Memory.Pending = q.Before.Pending // a question in between does not end the matter
 	}

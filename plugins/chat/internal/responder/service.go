@@ -1,6 +1,7 @@
 package responder
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -99,9 +100,9 @@ func (r *Responder) unknown(q *question, a *Answer) {
 // problem answers what went wrong with an order: what the FAQ says of it, and a ticket, as soon as the number of the order is known.
 func (r *Responder) problem(q *question, a *Answer) {
 	r.say(q, a, "sorry")
-	draft := &desk.Draft{Order: q.order, Kind: q.intent, Summary: desk.Summary(q.Message)}
-	if q.order != "" {
-		r.say(q, a, "order", "order", q.order)
+	draft := &desk.Draft{Order: cmp.Or(q.order, q.earlier), Kind: q.intent, Summary: desk.Summary(q.Message)}
+	if draft.Order != "" {
+		r.say(q, a, "order", "order", draft.Order)
 		r.quote(q, a)
 		a.Desk = &DeskRequest{Open: draft}
 		return

@@ -50,6 +50,7 @@ func (s *spelling) words(message, language string) words {
 	for _, t := range text.Tokens(message) {
 		if long, ok := s.short[language][t.Folded]; ok {
 			out = append(out, long...)
+			out[len(out)-len(long)].Clause = t.Clause
 			continue
 		}
 		out = append(out, s.corrector.Correct(t))

@@ -1,6 +1,7 @@
 package responder
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -31,6 +32,7 @@ type question struct {
 	avoid    shop.Ingredients // the same
 	products []*shop.Product  // that it is about, by name or by "the second one"
 	order    string           // number of an order, or ""
+	earlier  string           // that of a turn before, where this one is about an order and tells none, or ""
 	ticket   string           // id of a ticket, or what stands in its place, or ""
 	guesses  []intent.Guess   // the likeliest first; never empty
 	intent   string
@@ -79,6 +81,9 @@ func (r *Responder) read(t Turn) *question {
 	q.intent, q.sure = q.guesses[0].Intent, q.guesses[0].Probability
 	q.products = r.mentioned(q)
 	r.decide(q)
+	if q.order == "" && r.topic(q) == AfterSales {
+		q.earlier = t.Before.Order
+	}
 	return q
 }
 
@@ -99,11 +104,20 @@ func (r *Responder) decide(q *question) {
 		q.is("ticket_status", 1)
 	case q.order != "" && r.onlyOrder(q):
 		q.is(orderNumber, 0.95)
+	case r.wantsCheapest(q):
+		q.is("cheapest", q.sure)
 	case r.refines(q):
 		q.is(refine, max(q.sure, 0.7))
 	case len(q.products) == 1 && q.about("vegan") && !q.refuses:
 		q.is("product_ingredients", max(q.sure, certain)) // it is what a product is or is not made of
-	case q.sure < certain && info.Topic != Products && r.asksForProduct(q),
+	case len(q.Before.Last) > 0 && r.asksOfOneShown(q):
+		q.products = r.placed(q)
+	case q.intent == "product_ingredients" && len(q.products) == 1 && q.products[0].Type == "bundle":
+		q.is("product_info", q.sure) // what is in it are products
+	case q.sure < doubtful && len(q.needs.Types) > 0 && len(q.words) <= maxBareWords && info.Topic != Products && info.Topic != SmallTalk && info.Topic != Other &&
+		q.order == "" && !q.about(afterSalesConcepts...):
+		q.is("recommend", q.sure) // it names a product at least
+	case q.sure < certain && (info.Topic != Products || aboutOne(q.intent) && len(q.products) == 0) && r.asksForProduct(q),
 		aboutOne(q.intent) && len(q.needs.Avoid) > 0 && len(q.needs.Types) > 0 && q.refusesAll():
 		q.is("recommend", q.sure)
 	case q.intent != "more" && q.intent != "cheapest" && len(q.terms(q.Language)) == 0 &&
@@ -122,6 +136,37 @@ func (r *Responder) decide(q *question) {
 	q.entry = r.entry(q)
 }
 
+// asksOfOneShown reports whether a message asks something of a product by its place in the list shown before, and sets what: "et le
+// prix du premier ?".
+func (r *Responder) asksOfOneShown(q *question) bool {
+	if aboutOne(q.intent) || len(q.words) > maxFollowUpWords || len(r.placed(q)) == 0 {
+		return false
+	}
+	asked := "product_info"
+	for _, g := range q.guesses {
+		if aboutOne(g.Intent) {
+			asked = g.Intent
+			break
+		}
+	}
+	switch q.intent {
+	case "care_advice":
+		asked = "product_usage"
+	case "certification", "ingredients":
+		asked = "product_ingredients"
+	case "off_topic", "suitability":
+	default:
+		if q.sure >= certain {
+			return false
+		}
+	}
+	if q.about("price") {
+		asked = "product_price"
+	}
+	q.is(asked, max(q.sure, certain))
+	return true
+}
+
 // asksForProduct reports whether a message names what a product should be and nothing else, or also what it may cost or must not be.
 func (r *Responder) asksForProduct(q *question) bool {
 	if !q.needs.specific() {
@@ -130,8 +175,23 @@ func (r *Responder) asksForProduct(q *question) bool {
 	if topic := r.intents[q.intent].Topic; topic == Information && (q.needs.limited() || q.intent == "care_advice" && q.needs.Types != nil) {
 		return true
 	}
+	if aboutOne(q.intent) {
+		return (q.guesses[1].Intent == "recommend" || r.cues.Refuse.Again.match(q.words, 0) > 0) && !asks(q.Message) && !q.about("price", "use", "ingredients", "stock") &&
+			(q.needs.limited() || len(q.words) <= maxBareWords)
+	}
 	return !slices.ContainsFunc(q.terms(q.Language), func(t string) bool { return t[0] != '#' })
 }
+
+// wantsCheapest reports whether a message wants the cheapest of the kind of product talked of, rather than of all of the kind: "le moins
+// cher des masques alors".
+func (r *Responder) wantsCheapest(q *question) bool {
+	n := &q.needs
+	return q.Before.Needs != nil && n.Cheapest && q.intent == "recommend" && len(n.Concerns)+len(n.HairType)+len(n.SkinType) == 0 &&
+		len(n.Types) > 0 && slices.Equal(n.Types, q.Before.Needs.Types)
+}
+
+// maxBareWords is how many words a message has at most that only names what is wanted: "une huile d'argan".
+const maxBareWords = 6
 
 // refusesAll reports whether the message names no product but by what it refuses: "allergic to shea and argan, which conditioner?".
 func (q *question) refusesAll() bool {
@@ -175,7 +235,7 @@ func (r *Responder) ticketNumber(q *question) string {
 		return id
 	}
 	for i := range q.words {
-		if r.cues.ticket.match(q.words, i) == 0 {
+		if r.cues.Ticket.match(q.words, i) == 0 {
 			continue
 		}
 		for _, w := range q.words[i+1 : min(i+4, len(q.words))] {
@@ -202,8 +262,8 @@ func (r *Responder) canonical(q *question, a *Answer) string {
 	if len(q.refused) > 0 {
 		parts = append(parts, "refused="+strings.Join(slices.Sorted(slices.Values(q.refused)), ","))
 	}
-	if q.order != "" {
-		parts = append(parts, "order="+q.order)
+	if order := cmp.Or(q.order, q.earlier); order != "" {
+		parts = append(parts, "order="+order)
 	}
 	if q.ticket != "" {
 		parts = append(parts, "ticket="+q.ticket)
