@@ -135,14 +135,15 @@ func merge(before, asked *Needs) *Needs {
 	if asked.Quantity > 0 {
 		n.Quantity = asked.Quantity
 	}
-	n.With = minus(minus(n.With, asked.Free), asked.Without)
+	n.With = minus(minus(minus(n.With, asked.Free), asked.Without), asked.Open)
 	if len(asked.With) > 0 {
 		n.With = asked.With
 	}
 	n.Vegan = n.Vegan || asked.Vegan
-	n.Free = union(minus(n.Free, asked.With), asked.Free)
-	n.Avoid = union(without(n.Avoid, asked.With), asked.Avoid)
-	n.Without = union(without(n.Without, asked.With), asked.Without)
+	allowed := slices.Concat(asked.With, asked.Open)
+	n.Free = union(minus(n.Free, allowed), asked.Free)
+	n.Avoid = union(without(n.Avoid, allowed), asked.Avoid)
+	n.Without = union(without(n.Without, allowed), asked.Without)
 	n.NotTypes = union(n.NotTypes, asked.NotTypes)
 	n.NotConcerns = union(n.NotConcerns, asked.NotConcerns)
 	n.NotHair = union(n.NotHair, asked.NotHair)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/innatural/chatbot/plugins/internal/shop"
+	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
 // Needs is what a customer asks of a product.
@@ -17,9 +18,10 @@ type Needs struct {
 	NotHair     []string // types of hair that it must not be for
 	NotSkin     []string // types of skin
 	MinPrice    float64
-	AnyPrice    bool // a limit set before holds no more
-	Quantity    int  // how many are wanted, 0 for not told
-	Cheapest    bool // the cheapest first
+	AnyPrice    bool     // a limit set before holds no more
+	Open        []string // substances that matter no more
+	Quantity    int      // how many are wanted, 0 for not told
+	Cheapest    bool     // the cheapest first
 }
 
 // specific reports whether the needs say what for.
@@ -35,7 +37,7 @@ func (n *Needs) limited() bool {
 // none reports whether nothing is asked for.
 func (n *Needs) none() bool {
 	return !n.specific() && len(n.Free)+len(n.Avoid)+len(n.With)+len(n.NotTypes)+len(n.NotConcerns)+
-		len(n.NotHair)+len(n.NotSkin) == 0 && n.MaxPrice == 0 && n.MinPrice == 0 && !n.AnyPrice && !n.Vegan && !n.Cheapest
+		len(n.NotHair)+len(n.NotSkin) == 0 && n.MaxPrice == 0 && n.MinPrice == 0 && !n.AnyPrice && len(n.Open) == 0 && !n.Vegan && !n.Cheapest
 }
 
 // ingredientConcepts are the concepts of text/synonyms.txt that are ingredients to want or to refuse.
@@ -51,7 +53,7 @@ var areaTypes = map[string]string{"face": "face_cream", "hands": "hand_cream", "
 func (r *Responder) understand(q *question) Needs {
 	var n Needs
 	plain := r.cues.Filler.without(q.words)
-	wanted, refused := r.cues.splitRefused(plain, asks(q.Message))
+	wanted, refused, open := r.cues.splitRefused(plain, asks(q.Message))
 	q.refuses = len(refused) > 0
 	all := plain.concepts()
 	concepts := all
@@ -86,7 +88,11 @@ func (r *Responder) understand(q *question) Needs {
 	for _, segment := range refused {
 		r.refuse(&n, segment, concepts)
 	}
-	if len(n.Types) > 1 && len(n.With)+len(n.Without) > 0 { // "à l'huile d'olive" is what a shampoo is made with
+	for _, segment := range open {
+		n.Open = append(n.Open, slices.DeleteFunc(segment.concepts(), func(c string) bool { return !isSubstance(c) })...)
+	}
+	ofTalk := q.Before.Needs != nil && len(q.Before.Needs.Types) > 0 && r.cues.startsWith(q) // "au beurre de karité", of the soap talked of
+	if (len(n.Types) > 1 || ofTalk) && len(n.With)+len(n.Without) > 0 {                      // "à l'huile d'olive" is what a shampoo is made with
 		n.Types = slices.DeleteFunc(n.Types, func(t string) bool { return t == "oil" || t == "body_butter" })
 	}
 	n.With = slices.DeleteFunc(n.With, func(c string) bool { return slices.Contains(n.Free, freeOf(c)) })
@@ -213,6 +219,13 @@ func (c *cues) described(w words, concepts []string) (hair, skin string) {
 
 // adjectives are types of hair and skin, the most telling first.
 var adjectives = []string{"sensitive", "curly", "damaged", "oily", "dry", "mixed", "straight", "normal"}
+
+// startsWith reports whether a message starts with what a product is to be made of.
+func (c *cues) startsWith(q *question) bool {
+	const with = "ب" // a particle, which is taken off
+	said, _ := c.leadIn(cutWords(q.Message))
+	return len(said) > 0 && (c.With.match(said, 0) > 0 || strings.HasPrefix(said[0].Folded, with) && text.Concepts(said[0].Folded) != nil)
+}
 
 // asks reports whether a message ends with a question mark.
 func asks(message string) bool {

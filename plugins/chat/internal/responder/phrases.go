@@ -89,6 +89,7 @@ type cues struct {
 	Lead    cueSet // stands before that: "ok", "perfect"
 	Correct cueSet // the same, before what is wanted instead: "finalement"
 	Meant   cueSet // anywhere: "je voulais dire"
+	With    cueSet // begins what a product is to be made of: "au karité"
 	General cueSet // what is asked of all that the shop has
 	Between cueSet // two things that are compared
 	Ticket  cueSet
@@ -105,6 +106,7 @@ type cues struct {
 		After     cueSet // right after it: "silicone free", "parfum interdit"
 		WithoutIt cueSet `json:"without_it"` // of the substance spoken of: "une huile sans"
 		Only      cueSet // no refusal, though it begins as one: "nothing but argan"
+		Forget    cueSet // before what matters no more: "oubliez le karité"
 		Wish      cueSet // says that what is lacked is not wanted: "je ne veux pas de volume"
 		Either    cueSet // before a refusal, makes it none: "with or without"
 	}

@@ -101,13 +101,22 @@ const longestRefused = 6
 // splitRefused parts what is wanted from what is refused: the words after "sans", "without", "بدون", and after "pas" or "not" where
 // they refuse something ("pas pour cheveux gras") rather than deny ("je ne sais pas"). "Sans rinçage" refuses nothing. What ends
 // with a "no" that asks for consent does not either: "un savon au miel, non ?".
-func (c *cues) splitRefused(w words, asks bool) (wanted words, refused []words) {
+//
+// What may be or not ("avec ou sans argan", "oubliez l'argan") is open, neither wanted nor refused.
+func (c *cues) splitRefused(w words, asks bool) (wanted words, refused, open []words) {
 	dismisses := c.Refuse.Dismissed.in(w) || c.Refuse.NoIssue.in(w) || c.Refuse.Denied.in(w)
 	for i := 0; i < len(w); {
 		if n := c.Refuse.Only.match(w, i); n > 0 { // "nothing but argan"
 			wanted = append(wanted, w[i:i+n]...)
 			i += n
 			continue
+		}
+		if n := c.Refuse.Forget.match(w, i); n > 0 && i+n < len(w) {
+			if part := w[i+n : min(i+n+farthestObject, len(w))]; isSubstance(first(part.concepts())) {
+				open = append(open, part)
+				i += n + len(part)
+				continue
+			}
 		}
 		if n := c.Refuse.WithoutIt.match(w, i); n > 0 && w.endsAt(i+n) && !c.Refuse.Either.before(w, i) && len(refused) == 0 {
 			if at, size := wanted.lastSubstance(); size > 0 { // "le miel j'en ai assez, un savon sans"
@@ -175,12 +184,14 @@ func (c *cues) splitRefused(w words, asks bool) (wanted words, refused []words) 
 			i = from
 			continue
 		}
-		if either := i > 1 && c.Refuse.Either.before(w, i) && c.Refuse.Until.match(w, i-2) > 0; !either { // "avec ou sans argan"
+		if i > 1 && c.Refuse.Either.before(w, i) && c.Refuse.Until.match(w, i-2) > 0 { // "avec ou sans argan"
+			open = append(open, w[from:from+taken])
+		} else {
 			refused = append(refused, w[from:from+taken])
 		}
 		i = from + taken
 	}
-	return wanted, refused
+	return wanted, refused, open
 }
 
 // Words on both sides of a negation that mention a concern together: "je ne perds pas mes cheveux", "mes cheveux ne tombent pas".
@@ -238,8 +249,8 @@ func (c *cues) refusedWords(w words, weak bool, lead int) int {
 	crossed := false    // the end of the clause that they stand in
 	for n := 1; n <= len(w); n++ {
 		crossed = crossed || taken > 0 && w[n-1].Clause
-		if crossed && weak && !isSubstance(first(before)) { // "not for dandruff, shampoo"
-			break
+		if crossed && weak && !isSubstance(first(before)) || !weak && taken > 0 && c.Refuse.Purpose.match(w, n-1) > 0 {
+			break // "not for dandruff, shampoo"; "بدون كحول ضد رائحة العرق"
 		}
 		if n > lead && c.Refuse.Until.match(w, n-1) > 0 || taken > 0 && c.Refuse.Again.match(w, n-1) > 0 && w[n-1].Surface != "à" { // "au karité et à l'argan"
 			break
@@ -337,7 +348,7 @@ func (c *cues) startsProperty(w words) bool {
 		return true
 	}
 	concepts := w[:min(2, len(w))].concepts()
-	if len(w) > 1 && len(w[:1].concepts()) == 0 && len(concepts) == len(w[1:2].concepts()) {
+	if len(w) > 1 && len(w[:1].concepts()) == 0 && slices.Equal(concepts, w[1:2].concepts()) {
 		return false // it is the second word's alone
 	}
 	return slices.ContainsFunc(concepts, isProperty)

@@ -47,10 +47,15 @@ func loadSpelling(file string, known []string) (*spelling, error) {
 // words cuts a message into words, as they are meant.
 func (s *spelling) words(message, language string) words {
 	var out words
-	for _, t := range text.Tokens(message) {
+	tokens := text.Tokens(message)
+	for i := 0; i < len(tokens); i++ {
+		t := tokens[i]
 		if long, ok := s.short[language][t.Folded]; ok {
 			out = append(out, long...)
 			out[len(out)-len(long)].Clause = t.Clause
+			if i+1 < len(tokens) && tokens[i+1].Folded == long[len(long)-1].Folded {
+				i++ // "c'est", of which "c" alone would mean both
+			}
 			continue
 		}
 		out = append(out, s.corrector.Correct(t))

@@ -65,7 +65,7 @@ func (r *Responder) read(t Turn) *question {
 		q.order = r.orderNumber(q)
 	}
 	q.needs = r.understand(q)
-	q.refused = union(without(t.Before.Refused, q.needs.With), q.needs.Avoid)
+	q.refused = union(without(t.Before.Refused, slices.Concat(q.needs.With, q.needs.Open)), q.needs.Avoid)
 	q.avoid = shop.IngredientsOf(q.refused)
 	q.guesses = r.classifier.Classify(q.words, t.Language)
 	if t.Before.Needs == nil { // nothing was shown to be cheaper than, or to have more of
@@ -104,6 +104,9 @@ func (r *Responder) decide(q *question) {
 		q.is("ticket_status", 1)
 	case q.order != "" && r.onlyOrder(q):
 		q.is(orderNumber, 0.95)
+	case asksWhatIsIn(q):
+		q.products = r.append(nil, q.Before.Last[0])
+		q.is("product_ingredients", max(q.sure, certain))
 	case r.wantsCheapest(q):
 		q.is("cheapest", q.sure)
 	case r.refines(q):
@@ -176,10 +179,15 @@ func (r *Responder) asksForProduct(q *question) bool {
 		return true
 	}
 	if aboutOne(q.intent) {
-		return (q.guesses[1].Intent == "recommend" || r.cues.Refuse.Again.match(q.words, 0) > 0) && !asks(q.Message) && !q.about("price", "use", "ingredients", "stock") &&
+		return (q.guesses[1].Intent == "recommend" || r.cues.Refuse.Again.match(q.words, 0) > 0 || r.cues.Refuse.Wish.in(q.words)) && !asks(q.Message) && !q.about("price", "use", "ingredients", "stock") &&
 			(q.needs.limited() || len(q.words) <= maxBareWords)
 	}
 	return !slices.ContainsFunc(q.terms(q.Language), func(t string) bool { return t[0] != '#' })
+}
+
+// asksWhatIsIn reports whether a message asks whether the one product talked of holds an ingredient: "is there almond in it?".
+func asksWhatIsIn(q *question) bool {
+	return len(q.Before.Last) == 1 && q.intent == "product_ingredients" && asks(q.Message) && len(q.needs.With) > 0 && len(q.needs.Types) == 0
 }
 
 // wantsCheapest reports whether a message wants the cheapest of the kind of product talked of, rather than of all of the kind: "le moins
