@@ -17,7 +17,7 @@ var files embed.FS
 // Classifier tells what a message wants. It is immutable and may be used concurrently.
 type Classifier struct {
 	classes    []string  // sorted
-	vocabulary []string  // words that occur more than once in the files
+	vocabulary []string  // words that occur often in the files
 	rarity     []float32 // by row: how much its features say
 	weights    []float32 // by row, then by class
 }
@@ -61,5 +61,5 @@ func (c *Classifier) Classify(words []text.Token, language string) []Guess {
 // Intents returns all that a message may be taken for, sorted.
 func (c *Classifier) Intents() []string { return slices.Clone(c.classes) }
 
-// Vocabulary returns texts whose words people use: those of the training files that occur more than once.
+// Vocabulary returns texts whose words people use: those of the training files that occur often.
 func (c *Classifier) Vocabulary() []string { return slices.Clone(c.vocabulary) }

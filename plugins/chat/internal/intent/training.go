@@ -115,7 +115,10 @@ func train(lines []line) *Classifier {
 	return c
 }
 
-// vocabulary returns the words that occur more than once: one that occurs once may be a typo.
+// maxTypos is how often a word may occur and be a typo still.
+const maxTypos = 2
+
+// vocabulary returns the words that are no typos, as they occur often.
 func vocabulary(lines []line) []string {
 	counts := map[string]int{}
 	for _, l := range lines {
@@ -127,7 +130,7 @@ func vocabulary(lines []line) []string {
 	}
 	var words []string
 	for word, n := range counts {
-		if n > 1 {
+		if n > maxTypos {
 			words = append(words, word)
 		}
 	}

@@ -179,8 +179,13 @@ func (r *Responder) asksForProduct(q *question) bool {
 		return true
 	}
 	if aboutOne(q.intent) {
-		return (q.guesses[1].Intent == "recommend" || r.cues.Refuse.Again.match(q.words, 0) > 0 || r.cues.Refuse.Wish.in(q.words)) && !asks(q.Message) && !q.about("price", "use", "ingredients", "stock") &&
-			(q.needs.limited() || len(q.words) <= maxBareWords)
+		if q.about("price", "use", "ingredients", "stock") || !q.needs.limited() && len(q.words) > maxBareWords {
+			return false
+		}
+		if r.cues.And.match(q.words, 0) > 0 { // "et côté savons ?"
+			return true
+		}
+		return !asks(q.Message) && (q.guesses[1].Intent == "recommend" || r.cues.Refuse.Again.match(q.words, 0) > 0 || r.cues.Refuse.Wish.in(q.words))
 	}
 	return !slices.ContainsFunc(q.terms(q.Language), func(t string) bool { return t[0] != '#' })
 }
