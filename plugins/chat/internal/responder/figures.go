@@ -24,6 +24,12 @@ var span = regexp.MustCompile(`(\d{1,4})\s*(?:€|euros?|e)?\s*(?:a|to|-|ل|ال
 // cents is an amount with its unit where the point should be: "5e50".
 var cents = regexp.MustCompile(`(\d)\s?[e€](\d\d)\b`)
 
+// thousands is a number whose thousands stand apart: "1,000", "1 000".
+var thousands = regexp.MustCompile(`(\d)[., ](\d{3})(\D|$)`)
+
+// leastBare is the least amount that a bare "e" makes money: "2e" is the second.
+const leastBare = 5
+
 // lessThan is "- de" before an amount.
 var lessThan = regexp.MustCompile(`(?:^|\s)-\s*(?:de\s*)?$`)
 
@@ -37,7 +43,7 @@ func (c *cues) prices(message string) (from, upTo float64) {
 	if !strings.ContainsAny(folded, digits) {
 		return 0, 0
 	}
-	folded = cents.ReplaceAllString(folded, "$1.$2 €")
+	folded = thousands.ReplaceAllString(cents.ReplaceAllString(folded, "$1.$2 €"), "$1$2$3")
 	for _, form := range []*regexp.Regexp{between, span} {
 		if m := form.FindStringSubmatch(folded); m != nil {
 			if from, upTo = number(m[1]), number(m[2]); from < upTo {
@@ -51,13 +57,13 @@ func (c *cues) prices(message string) (from, upTo float64) {
 		before = before[max(0, len(before)-farthestLimit):]
 		after := cutWords(folded[m[1]:min(len(folded), m[1]+24)])
 		after = after[:min(2, len(after))]
-		money := m[2] >= 0 || m[6] >= 0
+		value := number(folded[m[4]:m[5]])
+		money := m[2] >= 0 || m[6] >= 0 && (folded[m[6]:m[7]] != "e" || value >= leastBare)
 		most, least := c.Price.Most.longest(before), c.Price.Least.longest(before)
 		if least > most && c.exceeds(before) {
 			most, least = least, 0
 		}
 		limited := most > 0 && most >= least || lessThan.MatchString(folded[:m[0]])
-		value := number(folded[m[4]:m[5]])
 		switch {
 		case value <= 0:
 		case least > 0 && !limited, !limited && money && c.Price.Least.in(after):

@@ -108,6 +108,7 @@ type Responder struct {
 	spelling   *spelling
 	names      []named
 	starts     map[string][]start // of the names, by their first term
+	abroad     cueSet             // countries
 	now        func() time.Time
 }
 
@@ -127,6 +128,7 @@ func New(
 	if r.intents, err = loadIntents(intentsFile); err != nil {
 		return nil, err
 	}
+	r.abroad = foreignCountries()
 	r.names = productNames(catalogue)
 	r.starts = nameStarts(r.names)
 	if r.spelling, err = loadSpelling(spellingsFile, r.vocabulary()); err != nil {

@@ -100,6 +100,8 @@ const (
 func (r *Responder) decide(q *question) {
 	info := r.intents[q.intent]
 	switch {
+	case meansNothing(q.words):
+		q.is(unsure, strange)
 	case q.ticket != "" && strings.HasPrefix(q.ticket, "SAV-"):
 		q.is("ticket_status", 1)
 	case q.order != "" && r.onlyOrder(q):
@@ -130,6 +132,9 @@ func (r *Responder) decide(q *question) {
 		q.is("off_topic", 1-q.sure)
 	case len(q.products) > 0 && q.sure < certain:
 		r.aboutProduct(q)
+	}
+	if q.intent == "delivery" && r.abroad.in(cutWords(q.Message)) {
+		q.is("delivery_abroad", q.sure)
 	}
 	if loose := r.looseEntry(q); loose != nil {
 		q.is(otherEntry, max(q.sure, 0.7))
@@ -168,6 +173,18 @@ func (r *Responder) asksOfOneShown(q *question) bool {
 	}
 	q.is(asked, max(q.sure, certain))
 	return true
+}
+
+// meansNothing reports whether each word is one letter over and over: "aaaa".
+func meansNothing(w words) bool {
+	const shortest = 3
+	for _, t := range w {
+		letters := []rune(t.Folded)
+		if len(letters) < shortest || strings.Trim(t.Folded, string(letters[0])) != "" {
+			return false
+		}
+	}
+	return len(w) > 0
 }
 
 // asksForProduct reports whether a message names what a product should be and nothing else, or also what it may cost or must not be.

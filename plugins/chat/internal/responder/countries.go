@@ -1,0 +1,53 @@
+package responder
+
+import (
+	"strings"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
+
+	"github.com/innatural/chatbot/plugins/internal/text"
+)
+
+// foreignCountries returns the names of all countries but France in the languages of the shop (Unicode CLDR).
+func foreignCountries() cueSet {
+	set := cueSet{}
+	for _, l := range text.Languages {
+		names := display.Regions(language.Make(l))
+		for code := range letterPairs {
+			region, err := language.ParseRegion(code)
+			if err != nil || !region.IsCountry() || code == "FR" {
+				continue
+			}
+			var phrase []string
+			for _, t := range cutWords(names.Name(region)) {
+				phrase = append(phrase, t.Folded)
+			}
+			if len(phrase) == 0 {
+				continue
+			}
+			set.add(phrase)
+			if l == text.Arabic { // with "to", and "in"
+				to := "ل" + phrase[0]
+				if rest, ok := strings.CutPrefix(phrase[0], "ال"); ok {
+					to = "لل" + rest
+				}
+				for _, first := range []string{to, "ب" + phrase[0]} {
+					set.add(append([]string{first}, phrase[1:]...))
+				}
+			}
+		}
+	}
+	return set
+}
+
+// letterPairs yields "AA" to "ZZ", among which are the codes of ISO 3166-1.
+func letterPairs(yield func(string) bool) {
+	for a := 'A'; a <= 'Z'; a++ {
+		for b := 'A'; b <= 'Z'; b++ {
+			if !yield(string([]rune{a, b})) {
+				return
+			}
+		}
+	}
+}
