@@ -10,11 +10,10 @@ import (
 // How many words a message has at most that goes on with what was said: where it says so, where it tells what to change, and where
 // that could be a wish of its own.
 const (
-	maxCorrection    = 12
-	maxFollowUpWords = 8
-	maxProperty      = 6
-	maxForWhat       = 5
-	maxOtherType     = 4
+	maxFollowUp  = 12
+	maxProperty  = 6
+	maxForWhat   = 5
+	maxOtherType = 4
 )
 
 // refines reports whether a message goes on with the needs before rather than begins anew: "et pour cheveux secs ?", "sans
@@ -25,7 +24,7 @@ func (r *Responder) refines(q *question) bool {
 	bare := *asked
 	bare.Cheapest = false
 	switch {
-	case before == nil, q.order != "", len(said) == 0, len(said) > maxCorrection, bare.none():
+	case before == nil, q.order != "", len(said) == 0, len(said) > maxFollowUp, bare.none():
 		return false
 	case asks(q.Message) && len(r.placed(q)) > 0: // "le premier est sans alcool ?"
 		return false
@@ -43,17 +42,17 @@ func (r *Responder) refines(q *question) bool {
 	case forWhat:
 		return len(said) <= maxForWhat || q.intent == "cheapest" || q.intent == "more"
 	}
-	return len(said) <= maxFollowUpWords && !r.cues.General.in(said) // what it may cost or be made of, of whatever is talked of
+	return !r.cues.General.in(said) // what it may cost or be made of, of whatever is talked of
 }
 
 // wantsOther reports whether a message certainly wants something else than products for its needs.
 func (r *Responder) wantsOther(q *question) bool {
-	limit := q.needs.MaxPrice > 0 || q.needs.MinPrice > 0 // "et moins de 12 €" is no wish for the cheapest
-	switch q.intent {
-	case "recommend", "more":
+	limit := q.needs.MaxPrice > 0 || q.needs.MinPrice > 0 || q.needs.AnyPrice
+	switch topic := r.intents[q.intent].Topic; {
+	case q.intent == "recommend", q.intent == "more":
 		return false
-	case "cheapest":
-		return !limit && q.sure >= certain
+	case limit && (q.intent == "cheapest" || topic == SmallTalk || topic == Other):
+		return false // "et moins de 12 €" is no wish for the cheapest, "allez, jusqu'à 20" no goodbye
 	}
 	return q.sure >= certain
 }

@@ -87,6 +87,9 @@ func (r *Responder) understand(q *question) Needs {
 	}
 	for _, segment := range refused {
 		r.refuse(&n, segment, concepts)
+		if held := segment.concepts(); len(n.Types) == 0 && slices.ContainsFunc(held, isSubstance) { // "no shampoos that have sulfates"
+			n.Types = minus(shop.Types.Among(held), []string{"oil", "body_butter"})
+		}
 	}
 	for _, segment := range open {
 		n.Open = append(n.Open, slices.DeleteFunc(segment.concepts(), func(c string) bool { return !isSubstance(c) })...)

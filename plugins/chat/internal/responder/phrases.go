@@ -106,7 +106,8 @@ type cues struct {
 		After     cueSet // right after it: "silicone free", "parfum interdit"
 		WithoutIt cueSet `json:"without_it"` // of the substance spoken of: "une huile sans"
 		Only      cueSet // no refusal, though it begins as one: "nothing but argan"
-		Forget    cueSet // before what matters no more: "oubliez le karité"
+		Optional  cueSet // after a substance that matters no more: "le karité c'est pas obligé"
+		Forget    cueSet // before it: "oubliez le karité"
 		Wish      cueSet // says that what is lacked is not wanted: "je ne veux pas de volume"
 		Either    cueSet // before a refusal, makes it none: "with or without"
 	}

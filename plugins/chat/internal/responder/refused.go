@@ -17,6 +17,7 @@ func (r *Responder) refuse(n *Needs, segment words, around []string) {
 	}
 	for _, c := range concepts {
 		switch id := freeOf(c); {
+		case c == "colorants" && slices.Contains(concepts, "color_protection"): // of hair
 		case id != "":
 			if !slices.Contains(n.Free, id) {
 				n.Free = append(n.Free, id)
@@ -128,11 +129,19 @@ func (c *cues) splitRefused(w words, asks bool) (wanted words, refused, open []w
 		}
 		if i+1 < len(w) && isSubstance(first(w[i:i+1].concepts())) {
 			n := c.Refuse.After.match(w, i+1)
-			if consent := asks && i+1+n == len(w) && c.Refuse.Denied.match(w, i+1) > 0; n > 0 && !consent {
+			if c.Refuse.Denied.match(w, i+1) == n && (!w.endsAt(i+1+n) || asks && i+1+n == len(w)) {
+				n = 0 // "au karité, non parfumé", "au miel, non ?"
+			}
+			if n > 0 {
 				refused = append(refused, w[i:i+1])
 				i += 1 + n
 				continue
 			}
+		}
+		if n, all := c.waived(w[i:]); n > 0 {
+			open = append(open, w[i:i+n])
+			i += all
+			continue
 		}
 		if dismisses {
 			if n, all := c.dismissal(w[i:], asks); n > 0 {
@@ -151,7 +160,7 @@ func (c *cues) splitRefused(w words, asks bool) (wanted words, refused, open []w
 				continue
 			}
 		}
-		if n == 0 || i+n == len(w) || len(refused) == maxRefinements {
+		if n == 0 || w.endsAt(i+n) || len(refused) == maxRefinements {
 			wanted = append(wanted, w[i])
 			i++
 			continue
@@ -248,6 +257,9 @@ func (c *cues) refusedWords(w words, weak bool, lead int) int {
 	var before []string // concepts of the words taken
 	crossed := false    // the end of the clause that they stand in
 	for n := 1; n <= len(w); n++ {
+		if taken == 0 && n > 1 && w[n-1].Clause {
+			break // "no wait, a soap"
+		}
 		crossed = crossed || taken > 0 && w[n-1].Clause
 		if crossed && weak && !isSubstance(first(before)) || !weak && taken > 0 && c.Refuse.Purpose.match(w, n-1) > 0 {
 			break // "not for dandruff, shampoo"; "بدون كحول ضد رائحة العرق"
@@ -315,6 +327,19 @@ func (c *cues) dismissal(w words, asks bool) (n, all int) {
 
 // farthestObject is how many words from a verb its object ends.
 const farthestObject = 3
+
+// waived returns the number of words from a substance to what says that it need not be, 0 for none, and to the end of that.
+func (c *cues) waived(w words) (n, all int) {
+	if !isSubstance(first(w[:1].concepts())) {
+		return 0, 0
+	}
+	for at := 1; at <= farthestObject && at < len(w) && !c.startsProperty(w[at:]); at++ {
+		if n := c.Refuse.Optional.match(w, at); n > 0 {
+			return at, at + n
+		}
+	}
+	return 0, 0
+}
 
 // startsObject reports whether words of the same clause go on with a substance.
 func (w words) startsObject() bool {

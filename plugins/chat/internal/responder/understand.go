@@ -104,7 +104,7 @@ func (r *Responder) decide(q *question) {
 		q.is(unsure, strange)
 	case q.ticket != "" && strings.HasPrefix(q.ticket, "SAV-"):
 		q.is("ticket_status", 1)
-	case q.order != "" && r.onlyOrder(q):
+	case q.order != "" && r.onlyOrder(q) && (q.Before.Pending != nil || q.intent != "order_tracking" || !asks(q.Message)):
 		q.is(orderNumber, 0.95)
 	case asksWhatIsIn(q):
 		q.products = r.append(nil, q.Before.Last[0])
@@ -144,10 +144,13 @@ func (r *Responder) decide(q *question) {
 	q.entry = r.entry(q)
 }
 
+// maxAboutPlaced is how many words a message has at most that asks of a product by its place.
+const maxAboutPlaced = 8
+
 // asksOfOneShown reports whether a message asks something of a product by its place in the list shown before, and sets what: "et le
 // prix du premier ?".
 func (r *Responder) asksOfOneShown(q *question) bool {
-	if aboutOne(q.intent) || len(q.words) > maxFollowUpWords || len(r.placed(q)) == 0 {
+	if aboutOne(q.intent) || len(q.words) > maxAboutPlaced || len(r.placed(q)) == 0 {
 		return false
 	}
 	asked := "product_info"
@@ -195,6 +198,9 @@ func (r *Responder) asksForProduct(q *question) bool {
 	if topic := r.intents[q.intent].Topic; topic == Information && (q.needs.limited() || q.intent == "care_advice" && q.needs.Types != nil) {
 		return true
 	}
+	if n := &q.needs; q.intent == "product_ingredients" && len(n.With)+len(n.Free)+len(n.Avoid) == 0 && !q.about("ingredients") {
+		return true // "بلسم بدون شطف" is a kind of product
+	}
 	if aboutOne(q.intent) {
 		if q.about("price", "use", "ingredients", "stock") || !q.needs.limited() && len(q.words) > maxBareWords {
 			return false
@@ -216,7 +222,8 @@ func asksWhatIsIn(q *question) bool {
 // cher des masques alors".
 func (r *Responder) wantsCheapest(q *question) bool {
 	n := &q.needs
-	return q.Before.Needs != nil && n.Cheapest && q.intent == "recommend" && len(n.Concerns)+len(n.HairType)+len(n.SkinType) == 0 &&
+	fits := q.intent == "recommend" || aboutOne(q.intent) && q.sure < certain
+	return q.Before.Needs != nil && n.Cheapest && fits && len(n.Concerns)+len(n.HairType)+len(n.SkinType) == 0 &&
 		len(n.Types) > 0 && slices.Equal(n.Types, q.Before.Needs.Types)
 }
 
