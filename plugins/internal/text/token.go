@@ -65,7 +65,7 @@ func Tokens(s string) []Token {
 			}
 			start, clause = -1, false
 		}
-		clause = clause || strings.ContainsRune(clauseEnds, r)
+		clause = clause || endsClause(r)
 	}
 	if start >= 0 {
 		tokens = appendToken(tokens, s[start:], letters, clause)
@@ -73,8 +73,14 @@ func Tokens(s string) []Token {
 	return tokens
 }
 
-// clauseEnds is what stands between two clauses.
-const clauseEnds = ",;:.!?…\n،؛؟"
+// endsClause reports whether a sign stands between two clauses.
+func endsClause(r rune) bool {
+	switch r {
+	case ',', ';', ':', '.', '!', '?', '…', '\n', '،', '؛', '؟':
+		return true
+	}
+	return false
+}
 
 // appendToken adds one word, cut to maxTokenRunes.
 func appendToken(tokens []Token, word string, letters int, clause bool) []Token {

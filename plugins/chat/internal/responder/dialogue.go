@@ -30,7 +30,7 @@ func (r *Responder) refines(q *question) bool {
 		return false
 	case len(asked.Types) > 0 && len(before.Types) > 0 && !sameArea(asked.Types[0], before.Types[0]): // "et côté déodorants ?"
 		return false
-	case r.wantsOther(q) && !(corrects && len(said) <= maxProperty) && !r.states(q, said):
+	case r.wantsOther(q) && (!corrects || len(said) > maxProperty) && !r.states(q, said):
 		return false
 	case corrects, r.cues.And.match(said, 0) > 0, r.cues.Refuse.Until.match(said, 0) > 0:
 		return true

@@ -1,6 +1,7 @@
 package responder
 
 import (
+	"iter"
 	"regexp"
 	"strconv"
 	"strings"
@@ -21,12 +22,6 @@ var between = regexp.MustCompile(`(?:entre|between|from|de|بين|من)\s+(\d{1,
 // span is two limits at once with nothing before them: "20 à 30 euros".
 var span = regexp.MustCompile(`(\d{1,4})\s*(?:€|euros?|e)?\s*(?:a|to|-|ل|الي)\s*(\d{1,4})\s*(?:€|euros?\b|e\b|eur\b|يورو)`)
 
-// cents is an amount with its unit where the point should be: "5e50".
-var cents = regexp.MustCompile(`(\d)\s?[e€](\d\d)\b`)
-
-// thousands is a number whose thousands stand apart: "1,000", "1 000".
-var thousands = regexp.MustCompile(`(\d)[., ](\d{3})(\D|$)`)
-
 // leastBare is the least amount that a bare "e" makes money: "2e" is the second.
 const leastBare = 5
 
@@ -43,11 +38,13 @@ func (c *cues) prices(message string) (from, upTo float64) {
 	if !strings.ContainsAny(folded, digits) {
 		return 0, 0
 	}
-	folded = thousands.ReplaceAllString(cents.ReplaceAllString(folded, "$1.$2 €"), "$1$2$3")
-	for _, form := range []*regexp.Regexp{between, span} {
-		if m := form.FindStringSubmatch(folded); m != nil {
-			if from, upTo = number(m[1]), number(m[2]); from < upTo {
-				return from, upTo
+	folded = plainAmounts(folded)
+	if severalNumbers(folded) {
+		for _, form := range []*regexp.Regexp{between, span} {
+			if m := form.FindStringSubmatch(folded); m != nil {
+				if from, upTo = number(m[1]), number(m[2]); from < upTo {
+					return from, upTo
+				}
 			}
 		}
 	}
@@ -96,6 +93,13 @@ func (c *cues) exceeds(w words) bool {
 	return false
 }
 
+// severalNumbers reports whether a text has more than one.
+func severalNumbers(s string) bool {
+	first := strings.IndexAny(s, digits)
+	rest := strings.TrimLeft(s[max(first, 0):], digits)
+	return strings.ContainsAny(rest, digits)
+}
+
 func number(s string) float64 {
 	f, err := strconv.ParseFloat(strings.Replace(s, ",", ".", 1), 64)
 	if err != nil {
@@ -115,7 +119,7 @@ func (c *cues) figures(folded string) string {
 			sum = 0
 		}
 	}
-	for f := range strings.FieldsSeq(joined.ReplaceAllString(folded, "$1 $2")) {
+	for f := range c.numerals(folded) {
 		word := strings.TrimPrefix(strings.Trim(f, ".,!?؟;:"), "ال")
 		n := c.Numbers[word]
 		rest, and := strings.CutPrefix(word, "و")
@@ -144,6 +148,51 @@ func (c *cues) figures(folded string) string {
 	return strings.Join(out, " ")
 }
 
+// numerals yields the fields of a text, those of a number in words one by one: "vingt-cinq".
+func (c *cues) numerals(folded string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for f := range strings.FieldsSeq(folded) {
+			parts := []string{f}
+			if first, _, ok := strings.Cut(f, "-"); ok && c.Numbers[first] > 0 {
+				parts = strings.Split(f, "-")
+			}
+			for _, part := range parts {
+				if !yield(part) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// plainAmounts writes amounts in one form: "5e50" is 5.50 €, and "1,000" and "1 000" are 1000.
+func plainAmounts(s string) string {
+	var b strings.Builder
+	from := 0
+	digitsAt := func(at int) (n int) {
+		for at+n < len(s) && isDigit(s[at+n]) {
+			n++
+		}
+		return n
+	}
+	for i := 1; i < len(s); i++ {
+		if !isDigit(s[i-1]) || isDigit(s[i]) {
+			continue
+		}
+		switch unit := max(1, len("€")*strings.Count(s[i:min(len(s), i+len("€"))], "€")); {
+		case strings.ContainsRune(",. ", rune(s[i])) && digitsAt(i+1) == 3:
+			b.WriteString(s[from:i])
+			from = i + 1
+		case (s[i] == 'e' || unit > 1) && digitsAt(i+unit) == 2:
+			b.WriteString(s[from:i] + "." + s[i+unit:i+unit+2] + " €")
+			from = i + unit + 2
+		}
+	}
+	return b.String() + s[from:]
+}
+
+func isDigit(b byte) bool { return b >= '0' && b <= '9' }
+
 // goesOn reports whether two numbers in words are one: "vingt cinq", "soixante dix", "cent vingt", "dix sept".
 func goesOn(sum, n int) bool {
 	units, tens := sum%10, sum/10%10
@@ -159,9 +208,6 @@ func goesOn(sum, n int) bool {
 	}
 	return n < 20
 }
-
-// joined is a hyphen within a number in words.
-var joined = regexp.MustCompile(`(\pL)-(\pL)`)
 
 // maxQuantity is the most pieces that a number before a product is taken for.
 const maxQuantity = 99

@@ -101,106 +101,167 @@ const longestRefused = 6
 
 // splitRefused parts what is wanted from what is refused: the words after "sans", "without", "بدون", and after "pas" or "not" where
 // they refuse something ("pas pour cheveux gras") rather than deny ("je ne sais pas"). "Sans rinçage" refuses nothing. What ends
-// with a "no" that asks for consent does not either: "un savon au miel, non ?".
+// with a "no" that asks for consent, as a message that asks may, does not either: "un savon au miel, non ?".
 //
 // What may be or not ("avec ou sans argan", "oubliez l'argan") is open, neither wanted nor refused.
 func (c *cues) splitRefused(w words, asks bool) (wanted words, refused, open []words) {
-	dismisses := c.Refuse.Dismissed.in(w) || c.Refuse.NoIssue.in(w) || c.Refuse.Denied.in(w)
-	for i := 0; i < len(w); {
-		if n := c.Refuse.Only.match(w, i); n > 0 { // "nothing but argan"
-			wanted = append(wanted, w[i:i+n]...)
-			i += n
-			continue
+	s := splitter{cues: c, w: w, asks: asks}
+	s.dismisses = c.Refuse.Dismissed.in(w) || c.Refuse.NoIssue.in(w) || c.Refuse.Denied.in(w)
+	s.waives = c.Refuse.Optional.in(w)
+	for s.at < len(w) {
+		if len(s.refused) == maxRefinements ||
+			!s.only() && !s.forgotten() && !s.withoutIt() && !s.refusedBefore() && !s.waived() && !s.dismissed() && !s.negated() {
+			s.want(1)
 		}
-		if n := c.Refuse.Forget.match(w, i); n > 0 && i+n < len(w) {
-			if part := w[i+n : min(i+n+farthestObject, len(w))]; isSubstance(first(part.concepts())) {
-				open = append(open, part)
-				i += n + len(part)
-				continue
-			}
+	}
+	return s.wanted, s.refused, s.open
+}
+
+// splitter goes through words. Each of its rules reads those from at on, and reports whether it has taken some.
+type splitter struct {
+	*cues
+	w                 words
+	asks              bool
+	dismisses, waives bool // the words that rules look for are somewhere
+	at                int
+	wanted            words
+	refused, open     []words
+}
+
+// want takes words as wanted.
+func (s *splitter) want(n int) {
+	s.wanted = append(s.wanted, s.w[s.at:s.at+n]...)
+	s.at += n
+}
+
+// only takes "nothing but", which refuses nothing.
+func (s *splitter) only() bool {
+	n := s.Refuse.Only.match(s.w, s.at)
+	s.want(n)
+	return n > 0
+}
+
+// forgotten takes "oubliez l'argan".
+func (s *splitter) forgotten() bool {
+	n := s.Refuse.Forget.match(s.w, s.at)
+	part := s.w[s.at+n : min(s.at+n+farthestObject, len(s.w))]
+	if n == 0 || !isSubstance(first(part.concepts())) {
+		return false
+	}
+	s.open = append(s.open, part)
+	s.at += n + len(part)
+	return true
+}
+
+// withoutIt takes "sans", of what was spoken of: "le miel j'en ai assez, un savon sans".
+func (s *splitter) withoutIt() bool {
+	n := s.Refuse.WithoutIt.match(s.w, s.at)
+	if n == 0 || !s.w.endsAt(s.at+n) || s.Refuse.Either.before(s.w, s.at) || len(s.refused) > 0 {
+		return false
+	}
+	at, size := s.wanted.lastSubstance()
+	if size == 0 {
+		return false
+	}
+	s.refused = append(s.refused, s.wanted[at:at+size])
+	s.wanted = slices.Concat(s.wanted[:at], s.wanted[at+size:])
+	s.at += n
+	return true
+}
+
+// refusedBefore takes "silicone free".
+func (s *splitter) refusedBefore() bool {
+	at, after := s.at, s.at+1
+	if after == len(s.w) || !isSubstance(first(s.w[at:after].concepts())) {
+		return false
+	}
+	n := s.Refuse.After.match(s.w, after)
+	if denies := s.Refuse.Denied.match(s.w, after) == n; n == 0 || denies && (!s.w.endsAt(after+n) || s.asks && after+n == len(s.w)) {
+		return false // "au karité, non parfumé", "au miel, non ?"
+	}
+	s.refused = append(s.refused, s.w[at:after])
+	s.at = after + n
+	return true
+}
+
+// waived takes "le karité c'est pas obligé".
+func (s *splitter) waived() bool {
+	rest := s.w[s.at:]
+	if !s.waives || !isSubstance(first(rest[:1].concepts())) {
+		return false
+	}
+	for at := 1; at <= farthestObject && at < len(rest) && !s.startsProperty(rest[at:]); at++ {
+		if n := s.Refuse.Optional.match(rest, at); n > 0 {
+			s.open = append(s.open, rest[:at])
+			s.at += at + n
+			return true
 		}
-		if n := c.Refuse.WithoutIt.match(w, i); n > 0 && w.endsAt(i+n) && !c.Refuse.Either.before(w, i) && len(refused) == 0 {
-			if at, size := wanted.lastSubstance(); size > 0 { // "le miel j'en ai assez, un savon sans"
-				refused = append(refused, wanted[at:at+size])
-				wanted = slices.Concat(wanted[:at], wanted[at+size:])
-				i += n
-				continue
-			}
+	}
+	return false
+}
+
+// dismissed takes "l'argan, surtout pas".
+func (s *splitter) dismissed() bool {
+	if !s.dismisses {
+		return false
+	}
+	n, all := s.dismissal(s.w[s.at:], s.asks)
+	if n == 0 {
+		return false
+	}
+	part := s.w[s.at : s.at+n]
+	s.refused = append(s.refused, part[:max(1, s.refusedWords(part, true, 0))])
+	s.at += all
+	return true
+}
+
+// negated takes a negation and what it is about: "sans parfum", "pas pour cheveux gras", "je ne perds pas mes cheveux".
+func (s *splitter) negated() bool {
+	w := s.w
+	n, weak := s.Refuse.Strong.match(w, s.at), false
+	if n == 0 {
+		n, weak = s.Refuse.Weak.match(w, s.at), true
+		if before, after := denies(w, s.at, n); after > 0 {
+			s.wanted = s.wanted[:len(s.wanted)-before]
+			s.refused = append(s.refused, slices.Concat(w[s.at-before:s.at], w[s.at+n:s.at+n+after]))
+			s.at += n + after
+			return true
 		}
-		if i+1 < len(w) && isSubstance(first(w[i:i+1].concepts())) {
-			n := c.Refuse.After.match(w, i+1)
-			if c.Refuse.Denied.match(w, i+1) == n && (!w.endsAt(i+1+n) || asks && i+1+n == len(w)) {
-				n = 0 // "au karité, non parfumé", "au miel, non ?"
-			}
-			if n > 0 {
-				refused = append(refused, w[i:i+1])
-				i += 1 + n
-				continue
-			}
+	}
+	if n == 0 || w.endsAt(s.at+n) {
+		return false
+	}
+	from := s.at + n
+	if next := w[from : from+1]; !weak && shop.Types.Among(next.concepts()) == nil && shop.Types.Among(w[s.at:from+1].concepts()) != nil {
+		s.want(n + 1) // "sans rinçage" is what a product is
+		return true
+	}
+	weak = weak || s.Refuse.Purpose.match(w, from) > 0
+	lead := 0
+	if weak {
+		if lead = s.Refuse.AfterWeak.match(w, from); lead == 1 && w[from].Surface == "à" {
+			lead = 0 // it is no English "a": "je n'arrive pas à démêler"
 		}
-		if n, all := c.waived(w[i:]); n > 0 {
-			open = append(open, w[i:i+n])
-			i += all
-			continue
-		}
-		if dismisses {
-			if n, all := c.dismissal(w[i:], asks); n > 0 {
-				refused = append(refused, w[i:i+max(1, c.refusedWords(w[i:i+n], true, 0))])
-				i += all
-				continue
-			}
-		}
-		n, weak := c.Refuse.Strong.match(w, i), false
-		if n == 0 {
-			n, weak = c.Refuse.Weak.match(w, i), true
-			if before, after := c.denies(w, i, n); after > 0 {
-				wanted = wanted[:len(wanted)-before]
-				refused = append(refused, slices.Concat(w[i-before:i], w[i+n:i+n+after]))
-				i += n + after
-				continue
-			}
-		}
-		if n == 0 || w.endsAt(i+n) || len(refused) == maxRefinements {
-			wanted = append(wanted, w[i])
-			i++
-			continue
-		}
-		from := i + n
-		if next := w[from : from+1]; !weak && shop.Types.Among(next.concepts()) == nil && shop.Types.Among(w[i:from+1].concepts()) != nil {
-			wanted = append(wanted, w[i:from+1]...) // "sans rinçage" is what a product is
-			i = from + 1
-			continue
-		}
-		weak = weak || c.Refuse.Purpose.match(w, from) > 0
-		lead := 0
-		if weak {
-			if lead = c.Refuse.AfterWeak.match(w, from); lead == 1 && w[from].Surface == "à" {
-				lead = 0 // it is no English "a": "je n'arrive pas à démêler"
-			}
-		}
-		if weak && lead == 0 && !c.startsProperty(w[from:]) || weak && c.lacks(w, i, from) {
-			wanted = append(wanted, w[i:from]...)
-			i = from
-			continue
-		}
+	}
+	taken := 0
+	if !weak || (lead > 0 || s.startsProperty(w[from:])) && !s.lacks(w, s.at, from) {
 		following := w[from:min(from+longestRefused, len(w))]
-		taken := c.refusedWords(following, weak, lead)
-		if run := c.substances.run(following); !weak && run > taken && len(following[:run].concepts()) == 0 {
+		taken = s.refusedWords(following, weak, lead)
+		if run := s.substances.run(following); !weak && run > taken && len(following[:run].concepts()) == 0 {
 			taken = run
 		}
-		if taken == 0 {
-			wanted = append(wanted, w[i:from]...)
-			i = from
-			continue
-		}
-		if i > 1 && c.Refuse.Either.before(w, i) && c.Refuse.Until.match(w, i-2) > 0 { // "avec ou sans argan"
-			open = append(open, w[from:from+taken])
-		} else {
-			refused = append(refused, w[from:from+taken])
-		}
-		i = from + taken
 	}
-	return wanted, refused, open
+	switch part := w[from : from+taken]; {
+	case taken == 0:
+		s.want(n)
+		return true
+	case s.at > 1 && s.Refuse.Either.before(w, s.at) && s.Refuse.Until.match(w, s.at-2) > 0: // "avec ou sans argan"
+		s.open = append(s.open, part)
+	default:
+		s.refused = append(s.refused, part)
+	}
+	s.at = from + taken
+	return true
 }
 
 // Words on both sides of a negation that mention a concern together: "je ne perds pas mes cheveux", "mes cheveux ne tombent pas".
@@ -210,7 +271,7 @@ const (
 )
 
 // denies returns how many words before a negation of n words, and after it, say what is not so, 0 for none.
-func (c *cues) denies(w words, at, n int) (before, after int) {
+func denies(w words, at, n int) (before, after int) {
 	if n == 0 {
 		return 0, 0
 	}
@@ -328,19 +389,6 @@ func (c *cues) dismissal(w words, asks bool) (n, all int) {
 // farthestObject is how many words from a verb its object ends.
 const farthestObject = 3
 
-// waived returns the number of words from a substance to what says that it need not be, 0 for none, and to the end of that.
-func (c *cues) waived(w words) (n, all int) {
-	if !isSubstance(first(w[:1].concepts())) {
-		return 0, 0
-	}
-	for at := 1; at <= farthestObject && at < len(w) && !c.startsProperty(w[at:]); at++ {
-		if n := c.Refuse.Optional.match(w, at); n > 0 {
-			return at, at + n
-		}
-	}
-	return 0, 0
-}
-
 // startsObject reports whether words of the same clause go on with a substance.
 func (w words) startsObject() bool {
 	return !w[0].Clause && isSubstance(first(w[:min(farthestObject, len(w))].concepts()))
@@ -354,7 +402,7 @@ const longestSubstance = 3
 
 // lastSubstance returns where the last substance stands, and how many words its name has, 0 for none.
 func (w words) lastSubstance() (at, size int) {
-	for at := len(w) - 1; at >= 0; at-- {
+	for at := range slices.Backward(w) {
 		for size := min(longestSubstance, len(w)-at); size > 0; size-- {
 			if found := w[at : at+size].concepts(); len(found) == 1 && isSubstance(found[0]) && w[at+1:at+size].concepts() == nil {
 				return at, size
