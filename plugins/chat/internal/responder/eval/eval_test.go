@@ -123,3 +123,21 @@ func TestReport(t *testing.T) {
 		t.Error("an empty directory is a set")
 	}
 }
+
+// A line that is not understood would be left out of what is measured.
+func TestASetThatIsWrongIsToldWhere(t *testing.T) {
+	for line, want := range map[string]string{
+		"fr | products | recommend | un savon": `offtopic.txt:2: not "language`,
+		"xx | other | off_topic | - | hm":      `offtopic.txt:2: "xx" is none of fr, en, ar`,
+	} {
+		dir := t.TempDir()
+		for name, content := range map[string]string{"intents.txt": "off_topic | other | - | nothing\n", "offtopic.txt": "# a set\n" + line + "\n"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := readSet(dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}

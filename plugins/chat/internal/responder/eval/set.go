@@ -12,6 +12,7 @@ import (
 	"github.com/innatural/chatbot/plugins/chat/internal/intent"
 	"github.com/innatural/chatbot/plugins/chat/internal/responder"
 	"github.com/innatural/chatbot/plugins/internal/shop"
+	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
 // today is when the questions are asked: the shipped promotions run.
@@ -119,12 +120,16 @@ func readBlocks(path string) ([][]utterance, error) {
 		}
 		block = nil
 	}
-	for line := range strings.Lines(string(data)) {
-		if strings.TrimSpace(line) == "" {
+	for number, line := range slices.Collect(strings.Lines(string(data))) {
+		switch f := columns(line, 5); {
+		case strings.TrimSpace(line) == "":
 			end()
-			continue
-		}
-		if f := columns(line, 5); f != nil {
+		case strings.HasPrefix(line, "#"):
+		case f == nil:
+			return nil, fmt.Errorf("%s:%d: not \"language | topic | intent | slots | utterance\"", path, number+1)
+		case !slices.Contains(text.Languages[:], f[0]):
+			return nil, fmt.Errorf("%s:%d: %q is none of %s", path, number+1, f[0], strings.Join(text.Languages[:], ", "))
+		default:
 			block = append(block, utterance{f[0], f[1], f[2], slotsOf(f[3]), f[4]})
 		}
 	}
