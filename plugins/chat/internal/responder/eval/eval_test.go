@@ -62,6 +62,23 @@ func TestGates(t *testing.T) {
 	}
 }
 
+// What was learned from the messages of others stays learned.
+func TestOthers(t *testing.T) {
+	u, err := readSet("../testdata/others")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := measure(openTestShop(t), u)
+	const least, fewest = 97, 400
+	for what, got := range map[string]share{
+		"negation pairs": r.negations(), "slots of requests": slotsRight(r.requests), "slots in dialogues": slotsRight(slices.Concat(r.dialogues...)),
+	} {
+		if got.percent() < least || got.whole < fewest {
+			t.Errorf("%s: %v, want at least %d %% of %d", what, got, least, fewest)
+		}
+	}
+}
+
 // Nothing that it is measured by is learned from.
 func TestHeldOutIsHeldOut(t *testing.T) {
 	u, err := readSet(held)
