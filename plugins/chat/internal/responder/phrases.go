@@ -89,7 +89,7 @@ type cues struct {
 	Lead    cueSet // stands before that: "ok", "perfect"
 	Correct cueSet // the same, before what is wanted instead: "finalement"
 	Meant   cueSet // anywhere: "je voulais dire"
-	With    cueSet // begins what a product is to be made of: "au karité"
+	With    cueSet // begins what a product is made of: "au karité"
 	General cueSet // what is asked of all that the shop has
 	Between cueSet // two things that are compared
 	Ticket  cueSet

@@ -250,6 +250,7 @@ func (s *splitter) negated() bool {
 		if run := s.substances.run(following); !weak && run > taken && len(following[:run].concepts()) == 0 {
 			taken = run
 		}
+		taken += s.madeOf(w[from:from+taken], w[from+taken:])
 	}
 	switch part := w[from : from+taken]; {
 	case taken == 0:
@@ -262,6 +263,22 @@ func (s *splitter) negated() bool {
 	}
 	s.at = from + taken
 	return true
+}
+
+// madeOf returns how many words after a kind of product that is refused say what of it is, where no other kind is wanted: "pas de
+// shampoing avec des sulfates".
+func (s *splitter) madeOf(refused, rest words) int {
+	held := refused.concepts()
+	if shop.Types.Among(held) == nil || slices.ContainsFunc(held, isSubstance) || len(rest) == 0 || shop.Types.Among(s.wanted.concepts()) != nil {
+		return 0
+	}
+	n := s.With.match(rest, 0)
+	for to := n + 1; n > 0 && to <= min(n+farthestObject, len(rest)) && !rest[to-1].Clause; to++ {
+		if isSubstance(first(rest[n:to].concepts())) {
+			return to
+		}
+	}
+	return 0
 }
 
 // Words on both sides of a negation that mention a concern together: "je ne perds pas mes cheveux", "mes cheveux ne tombent pas".

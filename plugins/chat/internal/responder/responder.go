@@ -251,7 +251,7 @@ func (r *Responder) finish(q *question, a *Answer) {
 	if a.Memory.Needs == nil && a.Topic != Products {
 		// A question in between does not end the talk about products.
 		a.Memory.Needs, a.Memory.Shown, a.Memory.Last = q.Before.Needs, q.Before.Shown, q.Before.Last
-		if n := &q.needs; q.intent == "care_advice" && len(n.Concerns)+len(n.HairType)+len(n.SkinType) > 0 { // which products may follow
+		if n := &q.needs; (q.intent == "care_advice" || q.intent == "suitability") && len(n.Concerns)+len(n.HairType)+len(n.SkinType) > 0 { // which products may follow
 			a.Memory.Needs, a.Memory.Shown, a.Memory.Last = n, nil, nil
 		}
 	}
