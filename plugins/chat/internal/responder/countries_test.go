@@ -11,6 +11,7 @@ func TestForeignCountries(t *testing.T) {
 		"how much is delivery to New Zealand":   {"en", "delivery_abroad"},
 		"التوصيل لليابان بكام":                  {"ar", "delivery_abroad"},
 		"التوصيل للبيت بكام":                    {"ar", "delivery"},
+		"بكام التوصيل للقاهرة؟":                 {"ar", "delivery_abroad"},
 	} {
 		if a := r.Answer(Turn{Message: message, Language: want[0]}); a.Intent.Name != want[1] {
 			t.Errorf("%s: taken for %s", message, a.Intent.Name)

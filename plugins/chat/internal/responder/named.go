@@ -160,12 +160,13 @@ func (r *Responder) product(q *question, a *Answer) {
 	}
 	v := p.In(q.Language)
 	a.Language = v.Language
-	key := ""
+	key, told := heldAsked(q, p, v)
 	switch {
 	case q.about("vegan") && p.Vegan:
 		key = "vegan"
 	case q.about("vegan"):
 		key = "not_vegan"
+	case key != "":
 	case q.intent == "product_usage" && v.Usage != "":
 		key = "usage"
 	case q.intent == "product_ingredients" && len(v.Ingredients) > 0:
@@ -184,13 +185,31 @@ func (r *Responder) product(q *question, a *Answer) {
 	} else {
 		r.say(q, a, key, "name", v.Name, "size", v.Size, "price", shop.FormatPrice(p.Price, p.Currency, q.Language),
 			"description", v.Description, "usage", v.Usage,
-			"ingredients", strings.Join(v.Ingredients, r.phrases.form("comma", q.Language)))
+			"ingredients", strings.Join(v.Ingredients, r.phrases.form("comma", q.Language)), "told", told)
 	}
 	a.Products = []shop.Card{p.Card(q.Language, v.Description)}
 	r.talkedOf(a, p)
 	if q.intent == "product_stock" && !p.InStock {
 		r.quote(q, a)
 	}
+}
+
+// heldAsked returns the phrase that tells whether a product holds what a question is about, with what its catalogue says of that; "" when
+// none is asked about.
+func heldAsked(q *question, p *shop.Product, v shop.ProductView) (key, told string) {
+	asked := first(minus(slices.Concat(q.needs.With, q.needs.Free, q.needs.Without), text.Concepts(v.Name)))
+	if q.intent != "product_ingredients" || asked == "" || len(v.Ingredients) == 0 {
+		return "", ""
+	}
+	for _, ingredient := range v.Ingredients {
+		if slices.Contains(text.Concepts(ingredient), asked) {
+			return "holds", ingredient
+		}
+	}
+	if id := freeOf(asked); id != "" && slices.Contains(p.Free, id) {
+		return "free", shop.FreeOf.Label(id, q.Language)
+	}
+	return "not_listed", ""
 }
 
 // talkedOf remembers the products that an answer is about.

@@ -91,6 +91,7 @@ type cues struct {
 	Meant   cueSet // anywhere: "je voulais dire"
 	With    cueSet // begins what a product is made of: "au karité"
 	General cueSet // what is asked of all that the shop has
+	Abroad  cueSet // places that are not in France, beside countries
 	Between cueSet // two things that are compared
 	Ticket  cueSet
 	Refuse  struct {

@@ -133,3 +133,23 @@ func TestAnIngredientThatNothingHasIsTold(t *testing.T) {
 		}
 	}
 }
+
+// Whether a product holds something is told from its list of ingredients, or from what it is free of.
+func TestWhetherAProductHoldsSomething(t *testing.T) {
+	r := newTestResponder(t)
+	shown := r.Answer(Turn{Message: "tell me about Argan nourishing shampoo", Language: "en", Session: "s"})
+	if len(shown.Products) != 1 {
+		t.Fatalf("shown: %+v", shown.Products)
+	}
+	for message, want := range map[string]string{
+		"does it contain coconut?":   "contains: mild coconut",
+		"are there sulfates in it?":  "sulfate-free.",
+		"is there black seed in it?": "It is not in the list of ingredients of",
+		"what is it made of?":        "contains: argan oil, ",
+		"is it free of perfume?":     "contains: ",
+	} {
+		if a := r.Answer(Turn{Message: message, Language: "en", Session: "s", Before: shown.Memory}); !strings.Contains(a.Text, want) {
+			t.Errorf("%s: %s, want %s", message, a.Text, want)
+		}
+	}
+}

@@ -133,7 +133,7 @@ func (r *Responder) decide(q *question) {
 	case len(q.products) > 0 && q.sure < certain:
 		r.aboutProduct(q)
 	}
-	if q.intent == "delivery" && r.abroad.in(cutWords(q.Message)) {
+	if said := cutWords(q.Message); q.intent == "delivery" && (r.abroad.in(said) || r.cues.Abroad.in(said)) {
 		q.is("delivery_abroad", q.sure)
 	}
 	if loose := r.looseEntry(q); loose != nil {
@@ -215,7 +215,8 @@ func (r *Responder) asksForProduct(q *question) bool {
 
 // asksWhatIsIn reports whether a message asks whether the one product talked of holds an ingredient: "is there almond in it?".
 func asksWhatIsIn(q *question) bool {
-	return len(q.Before.Last) == 1 && q.intent == "product_ingredients" && asks(q.Message) && len(q.needs.With) > 0 && len(q.needs.Types) == 0
+	return len(q.Before.Last) == 1 && (q.intent == "product_ingredients" || q.intent == "ingredients") && asks(q.Message) &&
+		len(q.needs.With) > 0 && len(q.needs.Types) == 0
 }
 
 // wantsCheapest reports whether a message wants the cheapest of the kind of product talked of, rather than of all of the kind: "le moins
