@@ -129,6 +129,7 @@ func (s *sent) Close() error {
 
 // read reads the events of an answer.
 func (a *attempt) read(events *eventReader, began time.Time) error {
+	var decoder decoder
 	for {
 		data, err := events.next()
 		switch {
@@ -141,7 +142,7 @@ func (a *attempt) read(events *eventReader, began time.Time) error {
 		case err != nil:
 			return err
 		}
-		c, text, finish, err := decodeChunk(data)
+		c, text, finish, err := decoder.decode(data)
 		if err != nil {
 			return &Failure{Reason: BadResponse, Err: err}
 		}
