@@ -195,7 +195,8 @@ func (c *call) leave(tells bool) {
 }
 
 // watchDelay is how long a handler may take before its client is watched: an answer that is faster than a person can
-// leave does not pay for the watch.
+// leave does not pay for the watch. Where the last answer took longer, so will this one, most likely: then the client is watched at
+// once, as to wake up for it later costs more than the watch.
 const watchDelay = 10 * time.Millisecond
 
 // uploadCheck is how often the end of an upload is looked for, to watch its client from then on.
@@ -211,7 +212,19 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 	timer := timers.Get().(*time.Timer) //nolint:forcetypeassert // the pool holds nothing else
 	defer timers.Put(timer)
 	timeout := c.route.policy.Timeout.D()
-	timer.Reset(min(watchDelay, time.Until(deadline)))
+	began := time.Now()
+	watch := func() {
+		stop = c.app.watchers.watch(conn, func() { c.cancel(ErrClientGone) })
+		conn = nil
+	}
+	timed := func() { c.route.slow.Store(time.Since(began) > watchDelay) }
+	longest := deadline.Sub(began)
+	if conn != nil && c.upload == nil && c.route.slow.Load() {
+		watch()
+	} else {
+		longest = min(longest, watchDelay)
+	}
+	timer.Reset(longest)
 	defer timer.Stop()
 	answered := c.answered
 	var pieces chan []byte
@@ -220,15 +233,17 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 		select {
 		case <-answered:
 			if r = c.result; r.stream == nil || r.response.Upgrade != nil {
+				timed()
 				return r, nil, stop, c.outcome(r.err)
 			}
 			c.result = result{} // a stream may last for minutes, and needs its header no more
 			answered, pieces, ended = nil, r.stream.pieces, r.stream.ended
 		case first = <-pieces: // what a stream does from now on is wait
 			c.leave(true)
+			timed()
 			c.upload.finish(c.route.policy.Stream.Idle.D())
 			if conn != nil {
-				stop = c.app.watchers.watch(conn, func() { c.cancel(ErrClientGone) })
+				watch()
 			}
 			return r, first, stop, nil
 		case err = <-ended:
@@ -263,8 +278,7 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 				continue
 			}
 			if conn != nil {
-				stop = c.app.watchers.watch(conn, func() { c.cancel(ErrClientGone) })
-				conn = nil
+				watch()
 			}
 			timer.Reset(time.Until(due))
 		}

@@ -86,3 +86,40 @@ handler = "test.stream"
 		t.Errorf("%d lines say client_closed_request", n)
 	}
 }
+
+// Where the last answer was slow, the client is watched from the start.
+func TestALeavingClientIsSeenWhereAnswersAreSlow(t *testing.T) {
+	entered, left := make(chan struct{}), make(chan error, 1)
+	s := frameworktest.Start(t, `
+version = 1
+[[routes]]
+method = "GET"
+path = "/test"
+handler = "test"
+`, plugin("test", framework.Handlers{"test": func(ctx context.Context, req *framework.Request) (*framework.Response, error) {
+		if req.Query("answer") != "" {
+			time.Sleep(30 * time.Millisecond)
+			return framework.Text("late"), nil
+		}
+		entered <- struct{}{}
+		<-ctx.Done()
+		left <- context.Cause(ctx)
+		return nil, context.Cause(ctx)
+	}}, framework.HandlerInfo{Name: "test"}))
+	for range 2 {
+		if r := s.Get(t, "/test?answer=late"); r.Status != 200 {
+			t.Fatal(r.Status)
+		}
+		conn := s.Dial(t)
+		if _, err := io.WriteString(conn, "GET /test HTTP/1.1\r\nHost: shop\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		<-entered
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if cause := <-left; cause != framework.ErrClientGone { //nolint:errorlint // as above
+			t.Fatalf("the cause is %v", cause)
+		}
+	}
+}

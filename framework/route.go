@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -39,6 +40,7 @@ type route struct {
 	inFlight     *limit.InFlight
 	priority     limit.Priority
 	usual        *limit.Usual      // time of the handler
+	slow         *atomic.Bool      // whether the handler took longer than watchDelay for the last answer
 	encoder      *encoding.Encoder // nil compresses nothing
 	best         *encoding.Encoder // nil compresses nothing once more
 	cache        *routeCache       // nil is never cached, or in standard mode
@@ -98,7 +100,7 @@ func (g *generation) buildRoute(p policy.Route) (*route, error) {
 	}
 	rt := &route{
 		gen: g, policy: p, info: info, handler: handler, metrics: g.routeMetrics(p.Path),
-		cors: cors{policy: p.CORS, methods: allowed(p.Method)},
+		cors: cors{policy: p.CORS, methods: allowed(p.Method)}, slow: &atomic.Bool{},
 	}
 	rt.private = g.policy.Server.Admin.Listen != "" && (p.Audience == "admin" || slices.Contains(g.policy.Server.Admin.Only, p.Path))
 	for name, value := range p.Headers {

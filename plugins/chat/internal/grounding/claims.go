@@ -1,6 +1,7 @@
 package grounding
 
 import (
+	"iter"
 	"regexp"
 	"slices"
 	"strconv"
@@ -84,10 +85,13 @@ var duals = strings.NewReplacer("يومين", "2 يوم", "يومان", "2 يو�
 
 // fold writes a text the one way in which claims are looked for.
 func fold(s string) string {
-	s = duals.Replace(text.Fold(s))
+	s = text.Fold(s)
+	if strings.Contains(s, " cent") || strings.ContainsFunc(s, isArabic) { // most texts hold nothing of it, and would be copied
+		s = duals.Replace(s)
+	}
 	var b strings.Builder
 	done := 0
-	for _, w := range wordsOf(s) {
+	for w := range wordsIn(s) {
 		if digits, ok := numbers[w.text]; ok {
 			b.WriteString(s[done:w.at] + digits)
 			done = w.at + len(w.text)
@@ -207,19 +211,28 @@ type word struct {
 	at   int
 }
 
+func isArabic(r rune) bool { return r >= 0x600 && r < 0x700 } // with its punctuation
+
 // wordsOf cuts a folded text into words; apostrophes and hyphens divide them.
-func wordsOf(s string) []word {
-	var all []word
-	start := -1
-	for i, r := range s + " " {
-		inside := r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r > 0x7f && isLetter(r)
-		switch {
-		case inside && start < 0:
-			start = i
-		case !inside && start >= 0:
-			all = append(all, word{s[start:i], start})
-			start = -1
+func wordsOf(s string) []word { return slices.Collect(wordsIn(s)) }
+
+func wordsIn(s string) iter.Seq[word] {
+	return func(yield func(word) bool) {
+		start := -1
+		for i, r := range s {
+			inside := r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r > 0x7f && isLetter(r)
+			switch {
+			case inside && start < 0:
+				start = i
+			case !inside && start >= 0:
+				if !yield(word{s[start:i], start}) {
+					return
+				}
+				start = -1
+			}
+		}
+		if start >= 0 {
+			yield(word{s[start:], start})
 		}
 	}
-	return all
 }

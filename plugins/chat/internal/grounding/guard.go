@@ -16,10 +16,10 @@ import (
 // as far as they are written like names, addresses, numbers, codes, and the rules of the prompt. It does not understand a text.
 type Guard struct {
 	known    *known
-	pending  string // not let through yet
-	sentence string // let through, of the sentence that pending goes on with
-	last     []word // the last words let through
-	waits    bool   // for the end of the sentence
+	pending  string           // not let through yet
+	sentence string           // let through, of the sentence that pending goes on with
+	last     [sequence]string // the last words let through
+	waits    bool             // for the end of the sentence
 }
 
 // maxSentence bounds what waits: a longer text is taken for a sentence.
@@ -78,11 +78,10 @@ func (g *Guard) claims(s string) bool {
 
 // leaks reports whether what was let through last recites the rules.
 func (g *Guard) leaks(out string) Kind {
-	for _, w := range wordsOf(fold(out)) {
-		if g.last = append(g.last, w); len(g.last) > sequence {
-			g.last = g.last[1:]
-		}
-		if len(g.last) == sequence && g.known.rules[sequenceOf(g.last)] {
+	for w := range wordsIn(fold(out)) {
+		copy(g.last[:], g.last[1:])
+		g.last[sequence-1] = w.text
+		if g.known.rules[g.last] {
 			return Leak
 		}
 	}
@@ -141,9 +140,12 @@ func (g *Guard) risky(w string, first bool) bool {
 	if triggers.in(folded) {
 		return true
 	}
-	return slices.ContainsFunc(wordsOf(folded), func(w word) bool {
-		return g.known.isNoun(w.text) || g.known.names[w.text]
-	})
+	for w := range wordsIn(folded) {
+		if g.known.isNoun(w.text) || g.known.names[w.text] {
+			return true
+		}
+	}
+	return false
 }
 
 // triggers are parts of words before which a sentence waits.

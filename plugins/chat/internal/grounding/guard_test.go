@@ -246,3 +246,19 @@ func BenchmarkNewGuard(b *testing.B) {
 		known.NewGuard(e, "un shampooing à moins de 15 € pour cheveux secs")
 	}
 }
+
+// What the classes match must hold a part without which they are not asked.
+func TestPromisesAreLookedFor(t *testing.T) {
+	for class, list := range []string{
+		free: "gratuit gratuitement offert offertes offer offered complimentary sans\u00a0frais free مجانا مجاني",
+		1:    "garanti garantie guarantee guaranteed warranty مضمون ضمان", 2: "rembourse remboursement refund refunded money\u00a0back استرداد استرجاع",
+		3: "cadeau cadeaux gift gifts هديه هدايا", 4: "indemnite dedommagement compensation تعويض",
+		5: "demain aujourd'hui aujourdhui tomorrow today tonight غدا اليوم الليله",
+	} {
+		for word := range strings.SplitSeq(list, " ") {
+			if word = strings.ReplaceAll(word, "\u00a0", " "); !classesOf("avec " + word + " ici")[class] {
+				t.Errorf("%q promises nothing of class %d", word, class)
+			}
+		}
+	}
+}

@@ -34,9 +34,9 @@ type Shop struct {
 	byProduct map[*shop.Product]*product
 	answers   map[*shop.Entry]*source
 	offers    map[string]*source
-	nouns     map[string]bool // what kinds of products are called
-	names     map[string]bool // every word of the name of a product, but not those that join others
-	rules     map[string]bool // sequences of words of the rules
+	nouns     map[string]bool           // what kinds of products are called
+	names     map[string]bool           // every word of the name of a product, but not those that join others
+	rules     map[[sequence]string]bool // sequences of words of the rules
 
 	currencies map[string]bool // in which it sells
 }
@@ -223,19 +223,15 @@ func (s *Shop) named(words []word) []*product {
 // sequence is how many words in a row of the rules are no accident.
 const sequence = 5
 
-func sequences(s string) map[string]bool {
-	set := map[string]bool{}
+func sequences(s string) map[[sequence]string]bool {
+	set := map[[sequence]string]bool{}
 	words := wordsOf(text.Fold(s))
-	for i := 0; i+sequence <= len(words); i++ {
-		set[sequenceOf(words[i:i+sequence])] = true
+	for i := range len(words) - sequence + 1 {
+		var one [sequence]string
+		for j := range one {
+			one[j] = words[i+j].text
+		}
+		set[one] = true
 	}
 	return set
-}
-
-func sequenceOf(words []word) string {
-	var b strings.Builder
-	for _, w := range words {
-		b.WriteString(w.text + " ")
-	}
-	return b.String()
 }

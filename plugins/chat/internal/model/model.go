@@ -66,11 +66,11 @@ func New(o Options, registry *telemetry.Registry) (*Model, error) {
 			// A redirect would take the key to another server.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
-		plain, err := reaches(u.endpoint)
-		if err != nil {
+		var err error
+		if u.plain, err = reaches(u.endpoint); err != nil {
 			return nil, err
 		}
-		if plain {
+		if u.plain {
 			u.client.Transport = m.direct
 		}
 	}

@@ -24,7 +24,7 @@ var (
 type eventReader struct {
 	lines *bufio.Reader
 	left  int
-	text  []byte // of the line
+	text  []byte // of a line that did not come at once
 	data  []byte // of the event
 	begun bool
 	cr    bool // the last line ended with a carriage return, which a line feed may follow
@@ -79,7 +79,10 @@ func (r *eventReader) line() ([]byte, error) {
 			text, part, whole = part[:end], part[:end+1], true
 		}
 		r.cr = whole && part[len(part)-1] == '\r'
-		r.text = append(r.text, text...)
+		if !whole || len(r.text) > 0 { // otherwise it stays where it is, in the buffer
+			r.text = append(r.text, text...)
+			text = r.text
+		}
 		_, _ = r.lines.Discard(len(part))
 		if r.left -= len(part); r.left < 0 {
 			return nil, errStream
@@ -89,10 +92,10 @@ func (r *eventReader) line() ([]byte, error) {
 		}
 		if whole {
 			if r.begun {
-				return r.text, nil
+				return text, nil
 			}
 			r.begun = true
-			return bytes.TrimPrefix(r.text, []byte("\ufeff")), nil
+			return bytes.TrimPrefix(text, []byte("\ufeff")), nil
 		}
 	}
 }

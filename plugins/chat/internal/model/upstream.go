@@ -23,6 +23,7 @@ type upstream struct {
 	name     string
 	endpoint *url.URL
 	client   *http.Client
+	plain    bool // asked directly
 	gate     *gate
 	breaker  breaker
 }
@@ -92,7 +93,11 @@ func (a *attempt) send(ctx context.Context, r Request, temperature float64) (*ht
 	if err != nil {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.endpoint.String(), &sent{bytes.NewReader(data)})
+	var content io.Reader = &sent{bytes.NewReader(data)}
+	if a.plain { // what holds no request, and writes head and body in one piece when it knows that the body is there
+		content = bytes.NewReader(data)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.endpoint.String(), content)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +129,7 @@ func (s *sent) Close() error {
 
 // read reads the events of an answer.
 func (a *attempt) read(events *eventReader, began time.Time) error {
+	var decoder decoder
 	for {
 		data, err := events.next()
 		switch {
@@ -136,7 +142,7 @@ func (a *attempt) read(events *eventReader, began time.Time) error {
 		case err != nil:
 			return err
 		}
-		c, text, finish, err := decodeChunk(data)
+		c, text, finish, err := decoder.decode(data)
 		if err != nil {
 			return &Failure{Reason: BadResponse, Err: err}
 		}

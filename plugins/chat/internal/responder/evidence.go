@@ -38,8 +38,10 @@ func (r *Responder) evidence(q *question, a *Answer) Evidence {
 			add(rec.Product)
 		}
 	}
-	for _, hit := range r.catalogue.Search(q.Message, q.Language, evidenceProducts) {
-		add(hit.Product)
+	if len(e.Products) < evidenceProducts {
+		for _, hit := range r.catalogue.Search(q.Message, q.Language, evidenceProducts) {
+			add(hit.Product)
+		}
 	}
 	if q.entry != nil {
 		e.FAQ = append(e.FAQ, q.entry)
