@@ -107,7 +107,7 @@ func (r *rawRequest) field(line []byte) bool {
 	case len("TE"):
 		return !isField(name, "te")
 	case len("Host"):
-		return !isField(name, "host") || once(&r.host)
+		return !isField(name, "host") || once(&r.host) && isHost(value)
 	case len("Range"):
 		return !isField(name, "range")
 	case len("Expect"):
@@ -178,10 +178,25 @@ func isField(s, lower string) bool {
 	return true
 }
 
+// isHost reports whether a value has the bytes of a host and its port alone (RFC 9110, section 7.2).
+func isHost(s string) bool {
+	for i := range len(s) {
+		if !isHostByte[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+// isHostByte has the bytes of a host and its port (RFC 3986, section 3.2.2).
+var isHostByte = bytesOf("-._~%!$&'()*+,;=:[]0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
 // isFieldNameByte has the bytes of a token (RFC 9110, section 5.6.2).
-var isFieldNameByte = func() (is [256]bool) {
-	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+var isFieldNameByte = bytesOf("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+func bytesOf(s string) (is [256]bool) {
+	for _, c := range []byte(s) {
 		is[c] = true
 	}
 	return is
-}()
+}

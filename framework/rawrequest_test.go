@@ -46,6 +46,8 @@ func TestRawRequest(t *testing.T) {
 		{"no colon", "GET /a HTTP/1.1\r\nabc" + end, false},
 		{"no host", "GET /a HTTP/1.1\r\nA: b\r\n\r\n", false},
 		{"an empty host", "GET /a HTTP/1.1\r\nHost:\r\n\r\n", false},
+		{"a host that is none", "GET /a HTTP/1.1\r\nHost: a b/c\r\n\r\n", false},
+		{"a host by address, with a port", "GET /a HTTP/1.1\r\nHost: [::1]:5000\r\n\r\n", true},
 		{"two hosts", "GET /a HTTP/1.1\r\nHost: other" + end, false},
 		{"a body", "GET /a HTTP/1.1\r\nContent-Length: 5" + end + "hello", false},
 		{"no body, said so", "GET /a HTTP/1.1\r\ncontent-length: 0" + end, false},

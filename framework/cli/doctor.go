@@ -130,6 +130,7 @@ type health struct {
 	Services map[string]struct {
 		Status    string
 		Circuit   string
+		Kind      string
 		LatencyMS float64
 		Upstreams map[string]struct{ Circuit string }
 	}

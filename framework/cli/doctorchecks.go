@@ -27,6 +27,7 @@ var checks = []struct {
 	{"compression", (*patient).checkCompression},
 	{"redis", (*patient).checkRedis},
 	{"model", (*patient).checkModel},
+	{"store", (*patient).checkStore},
 	{"stream", (*patient).checkStream},
 	{"refusals", (*patient).checkRefusals},
 	{"errors", (*patient).checkErrors},
@@ -164,6 +165,18 @@ func (p *patient) checkModel() finding {
 		return warn(advice, "%.0f of %.0f messages were answered without it, most for %s", total, messages, reason)
 	}
 	return fine("it answers")
+}
+
+func (p *patient) checkStore() finding {
+	service, there := p.health.Services["store"]
+	switch {
+	case !there:
+		return fine("there is no chat")
+	case service.Status != "healthy":
+		return fail("the log line \"The chat's store can't be written\" says why: its disk, or Redis; customers are answered, and forgotten",
+			"conversations and tickets can't be kept (%s)", service.Kind)
+	}
+	return fine("conversations and tickets are kept (%s)", service.Kind)
 }
 
 func (p *patient) checkRefusals() finding {

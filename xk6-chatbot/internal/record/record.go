@@ -223,7 +223,7 @@ type Run struct {
 	Start      time.Time // when the first turn was due
 	Phases     []Phase   // declared ones
 	Series     []*Series // in the order in which their first turns ended
-	Moments    []Moment  // of equal length
+	Rows       []Row     // of as many moments each, of equal length
 	Width      time.Duration
 	Recoveries []Recovery
 	Steps      []Step // of a search for the highest sustained rate
@@ -243,7 +243,7 @@ func (r *Recorder) Snapshot() *Run {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	run := &Run{
-		Start: r.timeline.start, Width: r.timeline.width, Moments: r.timeline.snapshot(),
+		Start: r.timeline.start, Width: r.timeline.width, Rows: r.timeline.snapshot(),
 		Phases: slices.Clone(r.phases), Recoveries: slices.Clone(r.recoveries),
 		Steps: slices.Clone(r.steps),
 	}

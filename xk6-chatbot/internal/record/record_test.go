@@ -97,11 +97,12 @@ func TestTimelineIsBounded(t *testing.T) {
 			r.Observe(turn(phase, at, 0, at/1000))
 		}
 		run := r.Snapshot()
-		if len(run.Moments) > moments || time.Duration(len(run.Moments))*run.Width < length*9/10 {
-			t.Errorf("%v: %d moments of %v", length, len(run.Moments), run.Width)
+		all := run.Moments()
+		if len(all) > moments || time.Duration(len(all))*run.Width < length*9/10 {
+			t.Errorf("%v: %d moments of %v", length, len(all), run.Width)
 		}
 		var n, counted int64
-		for i, m := range run.Moments {
+		for i, m := range all {
 			due := 0
 			for _, at := range ats {
 				if int(at/run.Width) == i {

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -14,23 +15,30 @@ const (
 
 // Moment is a stretch of a run: the turns that were due in it.
 type Moment struct {
-	Scenario, Phase string // of its latest turn
+	Phase string // of its latest turn
 	Counts
 	Latency *hdrhistogram.Histogram // of turns that succeeded, from their intended start, in nanoseconds, with 2 digits
 }
 
 // Merge adds a later moment.
 func (m *Moment) Merge(o *Moment) {
-	m.Scenario, m.Phase = o.Scenario, o.Phase
+	m.Phase = o.Phase
 	m.merge(o.Counts)
 	m.Latency.Merge(o.Latency)
 }
 
+// Row is the moments of one scenario.
+type Row struct {
+	Scenario string
+	Moments  []Moment
+}
+
+// timeline has a row of moments for each scenario, which are as long in all.
 type timeline struct {
 	start time.Time
 	width time.Duration
 	used  int
-	all   []Moment
+	rows  []Row
 }
 
 func newMoments() []Moment {
@@ -41,9 +49,20 @@ func newMoments() []Moment {
 	return all
 }
 
+// of returns the moments of a scenario.
+func (l *timeline) of(scenario string) []Moment {
+	for i := range l.rows {
+		if l.rows[i].Scenario == scenario {
+			return l.rows[i].Moments
+		}
+	}
+	l.rows = append(l.rows, Row{scenario, newMoments()})
+	return l.rows[len(l.rows)-1].Moments
+}
+
 func (l *timeline) add(t *Turn) {
-	if l.all == nil {
-		l.start, l.width, l.all = t.Intended, firstWidth, newMoments()
+	if l.rows == nil {
+		l.start, l.width = t.Intended, firstWidth
 	}
 	i := max(0, int(t.Intended.Sub(l.start)/l.width))
 	for i >= moments {
@@ -51,8 +70,8 @@ func (l *timeline) add(t *Turn) {
 		i /= 2
 	}
 	l.used = max(l.used, i+1)
-	m := &l.all[i]
-	m.Scenario, m.Phase = t.Scenario, t.Phase
+	m := &l.of(t.Scenario)[i]
+	m.Phase = t.Phase
 	m.add(t)
 	if t.OK {
 		record(m.Latency, t.End.Sub(t.Intended))
@@ -61,25 +80,48 @@ func (l *timeline) add(t *Turn) {
 
 // double makes one moment of each two.
 func (l *timeline) double() {
-	halved, free := make([]Moment, 0, moments), make([]Moment, 0, moments/2)
-	for i := 0; i < moments; i += 2 {
-		a, b := l.all[i], l.all[i+1]
-		if b.Turns > 0 {
-			a.Merge(&b)
-			b.Latency.Reset()
+	for n := range l.rows {
+		all := l.rows[n].Moments
+		halved, free := make([]Moment, 0, moments), make([]Moment, 0, moments/2)
+		for i := 0; i < moments; i += 2 {
+			a, b := all[i], all[i+1]
+			if b.Turns > 0 {
+				a.Merge(&b)
+				b.Latency.Reset()
+			}
+			halved, free = append(halved, a), append(free, Moment{Latency: b.Latency})
 		}
-		halved, free = append(halved, a), append(free, Moment{Latency: b.Latency})
+		l.rows[n].Moments = append(halved, free...)
 	}
-	l.all = append(halved, free...)
 	l.width *= 2
 	l.used = (l.used + 1) / 2
 }
 
-// snapshot returns copies of the moments so far.
-func (l *timeline) snapshot() []Moment {
-	all := append([]Moment(nil), l.all[:l.used]...)
-	for i := range all {
-		all[i].Latency = all[i].Latency.Clone()
+// snapshot returns copies of the rows so far.
+func (l *timeline) snapshot() []Row {
+	rows := slices.Clone(l.rows)
+	for n := range rows {
+		all := slices.Clone(rows[n].Moments[:l.used])
+		for i := range all {
+			all[i].Latency = all[i].Latency.Clone()
+		}
+		rows[n].Moments = all
+	}
+	return rows
+}
+
+// Moments returns the moments of all scenarios as one row.
+func (r *Run) Moments() []Moment {
+	var all []Moment
+	for n, row := range r.Rows {
+		for i := range row.Moments {
+			if n == 0 {
+				all = append(all, Moment{Latency: NewTimes(2)})
+			}
+			if m := &row.Moments[i]; m.Turns > 0 {
+				all[i].Merge(m)
+			}
+		}
 	}
 	return all
 }

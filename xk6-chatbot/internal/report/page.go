@@ -127,7 +127,7 @@ type stretch struct {
 
 // stretches are at most 120, and fewer where there are few turns: percentiles of two turns would only flicker.
 func (r *report) stretches() []stretch {
-	moments := r.run.Moments
+	moments := r.run.Moments()
 	size := (len(moments) + 119) / 120
 	for size*2 <= len(moments)/24 && r.total.Turns*int64(size) < 10*int64(len(moments)) {
 		size *= 2

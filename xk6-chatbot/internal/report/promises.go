@@ -197,11 +197,13 @@ func because(p *promise, run *record.Run) string {
 // worst says when latency was highest.
 func worst(p *promise, run *record.Run) string {
 	at, most := -1, int64(0)
-	for i := range run.Moments {
-		m := &run.Moments[i]
-		if fits(p.Tags, "phase", m.Phase) && fits(p.Tags, "scenario", m.Scenario) && m.OK > 0 {
-			if v := m.Latency.ValueAtPercentile(95); v > most {
-				at, most = i, v
+	for _, row := range run.Rows {
+		for i := range row.Moments {
+			m := &row.Moments[i]
+			if fits(p.Tags, "phase", m.Phase) && fits(p.Tags, "scenario", row.Scenario) && m.OK > 0 {
+				if v := m.Latency.ValueAtPercentile(95); v > most {
+					at, most = i, v
+				}
 			}
 		}
 	}

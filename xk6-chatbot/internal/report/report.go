@@ -202,16 +202,18 @@ func undeclaredPhases(run *record.Run) []record.Phase {
 // seenPhases returns the phases of the timeline, as stretches.
 func seenPhases(run *record.Run) []record.Phase {
 	var all []record.Phase
-	for i, m := range run.Moments {
-		if m.Turns == 0 {
-			continue
+	for _, row := range run.Rows {
+		for i, m := range row.Moments {
+			if m.Turns == 0 {
+				continue
+			}
+			at := run.Start.Add(time.Duration(i) * run.Width)
+			if n := len(all); n > 0 && all[n-1].Name == m.Phase && all[n-1].Scenario == row.Scenario {
+				all[n-1].Duration = at.Add(run.Width).Sub(all[n-1].Start)
+				continue
+			}
+			all = append(all, record.Phase{Scenario: row.Scenario, Name: m.Phase, Start: at, Duration: run.Width})
 		}
-		at := run.Start.Add(time.Duration(i) * run.Width)
-		if n := len(all); n > 0 && all[n-1].Name == m.Phase && all[n-1].Scenario == m.Scenario {
-			all[n-1].Duration = at.Add(run.Width).Sub(all[n-1].Start)
-			continue
-		}
-		all = append(all, record.Phase{Scenario: m.Scenario, Name: m.Phase, Start: at, Duration: run.Width})
 	}
 	return all
 }

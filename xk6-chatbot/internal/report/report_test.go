@@ -259,9 +259,31 @@ func TestPlotsShowThePhasesOfAllScenarios(t *testing.T) {
 	turns("talk", func(at float64) string { return []string{"baseline", "ramp", "peak", "recovery"}[int(at/25)] }, 0, 100, 20)
 	turns("burst", func(at float64) string { return []string{"baseline", "peak", "recovery"}[int(at/25)-1] }, 25, 100, 80)
 	turns("steady", func(float64) string { return "steady" }, 10, 90, 40)
-	page := files(t, r.Snapshot(), `{"state": {"testRunDurationMs": 100000}, "metrics": {
+	out := files(t, r.Snapshot(), `{"state": {"testRunDurationMs": 100000}, "metrics": {
 		"chat_duration{phase:peak,scenario:burst}": {"type": "trend", "contains": "time", "values": {"p(95)": 90}, "thresholds": {"p(95)<500": {"ok": true}}},
-		"chat_duration{phase:peak}": {"type": "trend", "contains": "time", "values": {"p(95)": 90}, "thresholds": {"p(95)<300": {"ok": true}}}}}`)["spike.html"]
+		"chat_duration{phase:peak}": {"type": "trend", "contains": "time", "values": {"p(95)": 90}, "thresholds": {"p(95)<300": {"ok": true}}}}}`)
+	var told result
+	if err := json.Unmarshal([]byte(out["spike.json"]), &told); err != nil {
+		t.Fatal(err)
+	}
+	least := map[string]float64{"talk": 20, "burst": 80, "steady": 40}
+	for _, s := range told.Series {
+		var n int64
+		for _, b := range s.Blocks {
+			if n += b.Count; *b.Avg < least[s.Scenario]-1 || *b.Avg > least[s.Scenario]+16 {
+				t.Errorf("a block of %s %s has an average of %v ms, of another scenario's turns too", s.Scenario, s.Phase, *b.Avg)
+			}
+		}
+		if s.Scenario != "" && (n < s.Count*9/10 || n > s.Count*11/10) { // a moment at the edge is one phase's
+			t.Errorf("the blocks of %s %s have %d of %d turns", s.Scenario, s.Phase, n, s.Count)
+		}
+	}
+	for _, p := range told.Timeline {
+		if *p.Median < least[p.Scenario]-1 || *p.Median > least[p.Scenario]+16 {
+			t.Errorf("at %v s, %s is said to have a median of %v ms", p.At, p.Scenario, *p.Median)
+		}
+	}
+	page := out["spike.html"]
 	for want, n := range map[string]int{
 		`phase-ramp" style="left:24.80%;width:24.80%;top:0.00%;height:33.33%"><span>talk ramp</span>`:       2, // latency and rate
 		`phase-peak" style="left:49.60%;width:24.80%;top:0.00%;height:33.33%"><span>talk peak</span>`:       2,

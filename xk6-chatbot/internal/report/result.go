@@ -283,9 +283,14 @@ func summarize(h *hdrhistogram.Histogram) *resultSummary {
 
 // blocks cuts a phase into parts of one length, at least 10 where the timeline has as many moments, for bench compare.
 func (r *report) blocks(s *record.Series) []resultBlock {
+	at := slices.IndexFunc(r.run.Rows, func(row record.Row) bool { return row.Scenario == s.Scenario })
+	if at < 0 {
+		return nil
+	}
+	moments := r.run.Rows[at].Moments
 	var within []int
-	for i, m := range r.run.Moments {
-		if m.Scenario == s.Scenario && m.Phase == s.Phase {
+	for i, m := range moments {
+		if m.Turns > 0 && m.Phase == s.Phase {
 			within = append(within, i)
 		}
 	}
@@ -297,19 +302,19 @@ func (r *report) blocks(s *record.Series) []resultBlock {
 			start++
 			continue
 		}
-		all = append(all, r.block(part[0], size))
+		all = append(all, r.block(part[0], moments[part[0]:part[0]+size]))
 		start += size
 	}
 	return all
 }
 
-// block sums up moments that follow each other.
-func (r *report) block(first, n int) resultBlock {
+// block sums up moments that follow each other, from the first on.
+func (r *report) block(first int, moments []record.Moment) resultBlock {
 	sum := record.Moment{Latency: record.NewTimes(2)}
-	for i := range r.run.Moments[first : first+n] {
-		sum.Merge(&r.run.Moments[first+i])
+	for i := range moments {
+		sum.Merge(&moments[i])
 	}
-	seconds := (time.Duration(n) * r.run.Width).Seconds()
+	seconds := (time.Duration(len(moments)) * r.run.Width).Seconds()
 	b := resultBlock{
 		Start: (time.Duration(first) * r.run.Width).Seconds(), Seconds: seconds, Count: sum.Turns, Errors: sum.Failed,
 		Rate: float64(sum.OK) / seconds,
@@ -352,26 +357,34 @@ func (r *report) spikeEnd(v record.Recovery) (time.Duration, bool) {
 }
 
 func (r *report) points() []resultPoint {
+	if len(r.run.Rows) == 0 {
+		return nil
+	}
 	var all []resultPoint
-	for i := range r.run.Moments {
-		m := &r.run.Moments[i]
-		if m.Turns == 0 {
-			continue
+	for i := range r.run.Rows[0].Moments {
+		for _, row := range r.run.Rows {
+			if m := &row.Moments[i]; m.Turns > 0 {
+				all = append(all, r.point(i, row.Scenario, m))
+			}
 		}
-		p := resultPoint{
-			At: (time.Duration(i) * r.run.Width).Seconds(), Seconds: r.run.Width.Seconds(), Phase: m.Phase, Scenario: m.Scenario,
-			Rate: float64(m.Turns) / r.run.Width.Seconds(), Errors: ratio(m.Failed, m.Turns), Shed: ratio(m.Shed, m.Turns),
-		}
-		if s := summarize(m.Latency); s != nil {
-			p.Median, p.P95, p.P99 = &s.Median, &s.P95, &s.P99
-		}
-		if n := m.Hits + m.Misses; n > 0 {
-			rate := ratio(m.Hits, n)
-			p.Hits = &rate
-		}
-		all = append(all, p)
 	}
 	return all
+}
+
+// point is what one scenario showed in a moment.
+func (r *report) point(i int, scenario string, m *record.Moment) resultPoint {
+	p := resultPoint{
+		At: (time.Duration(i) * r.run.Width).Seconds(), Seconds: r.run.Width.Seconds(), Phase: m.Phase, Scenario: scenario,
+		Rate: float64(m.Turns) / r.run.Width.Seconds(), Errors: ratio(m.Failed, m.Turns), Shed: ratio(m.Shed, m.Turns),
+	}
+	if s := summarize(m.Latency); s != nil {
+		p.Median, p.P95, p.P99 = &s.Median, &s.P95, &s.P99
+	}
+	if n := m.Hits + m.Misses; n > 0 {
+		rate := ratio(m.Hits, n)
+		p.Hits = &rate
+	}
+	return p
 }
 
 // ms is nanoseconds as milliseconds.
