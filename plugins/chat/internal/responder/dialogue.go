@@ -134,7 +134,7 @@ func merge(before, asked *Needs) *Needs {
 	if asked.Quantity > 0 {
 		n.Quantity = asked.Quantity
 	}
-	n.With = minus(minus(minus(n.With, asked.Free), asked.Without), asked.Open)
+	n.With = minus(n.With, slices.Concat(asked.Free, asked.Without, asked.Open, asked.Forgotten))
 	if len(asked.With) > 0 {
 		n.With = asked.With
 	}

@@ -19,7 +19,8 @@ type Needs struct {
 	NotSkin     []string // types of skin
 	MinPrice    float64
 	AnyPrice    bool     // a limit set before holds no more
-	Open        []string // substances that matter no more
+	Open        []string // substances that matter no more, wanted or refused
+	Forgotten   []string // substances that are wanted no more
 	Quantity    int      // how many are wanted, 0 for not told
 	Cheapest    bool     // the cheapest first
 }
@@ -37,7 +38,7 @@ func (n *Needs) limited() bool {
 // none reports whether nothing is asked for.
 func (n *Needs) none() bool {
 	return !n.specific() && len(n.Free)+len(n.Avoid)+len(n.With)+len(n.NotTypes)+len(n.NotConcerns)+
-		len(n.NotHair)+len(n.NotSkin) == 0 && n.MaxPrice == 0 && n.MinPrice == 0 && !n.AnyPrice && len(n.Open) == 0 && !n.Vegan && !n.Cheapest
+		len(n.NotHair)+len(n.NotSkin) == 0 && n.MaxPrice == 0 && n.MinPrice == 0 && !n.AnyPrice && len(n.Open)+len(n.Forgotten) == 0 && !n.Vegan && !n.Cheapest
 }
 
 // ingredientConcepts are the concepts of text/synonyms.txt that are ingredients to want or to refuse.
@@ -53,7 +54,8 @@ var areaTypes = map[string]string{"face": "face_cream", "hands": "hand_cream", "
 func (r *Responder) understand(q *question) Needs {
 	var n Needs
 	plain := r.cues.Filler.without(q.words)
-	wanted, refused, open := r.cues.splitRefused(plain, asks(q.Message))
+	split := r.cues.splitRefused(plain, asks(q.Message))
+	wanted, refused := split.wanted, split.refused
 	q.refuses = len(refused) > 0
 	all := plain.concepts()
 	concepts := all
@@ -91,9 +93,7 @@ func (r *Responder) understand(q *question) Needs {
 			n.Types = minus(shop.Types.Among(held), []string{"oil", "body_butter"})
 		}
 	}
-	for _, segment := range open {
-		n.Open = append(n.Open, slices.DeleteFunc(segment.concepts(), func(c string) bool { return !isSubstance(c) })...)
-	}
+	n.Open, n.Forgotten = substancesIn(split.open), substancesIn(split.forgotten)
 	ofTalk := q.Before.Needs != nil && len(q.Before.Needs.Types) > 0 && r.cues.startsWith(q) // "au beurre de karité", of the soap talked of
 	if (len(n.Types) > 1 || ofTalk) && len(n.With)+len(n.Without) > 0 {                      // "à l'huile d'olive" is what a shampoo is made with
 		n.Types = slices.DeleteFunc(n.Types, func(t string) bool { return t == "oil" || t == "body_butter" })
@@ -222,6 +222,14 @@ func (c *cues) described(w words, concepts []string) (hair, skin string) {
 
 // adjectives are types of hair and skin, the most telling first.
 var adjectives = []string{"sensitive", "curly", "damaged", "oily", "dry", "mixed", "straight", "normal"}
+
+// substancesIn returns the substances that words mention.
+func substancesIn(segments []words) (all []string) {
+	for _, s := range segments {
+		all = append(all, slices.DeleteFunc(s.concepts(), func(c string) bool { return !isSubstance(c) })...)
+	}
+	return all
+}
 
 // startsWith reports whether a message starts with what a product is to be made of.
 func (c *cues) startsWith(q *question) bool {

@@ -108,7 +108,8 @@ type cues struct {
 		WithoutIt cueSet `json:"without_it"` // of the substance spoken of: "une huile sans"
 		Only      cueSet // no refusal, though it begins as one: "nothing but argan"
 		Optional  cueSet // after a substance that matters no more: "le karité c'est pas obligé"
-		Forget    cueSet // before it: "oubliez le karité"
+		Whatever  cueSet // before it: "peu importe le karité"
+		Forget    cueSet // before a substance that was wanted: "oubliez le karité"
 		Wish      cueSet // says that what is lacked is not wanted: "je ne veux pas de volume"
 		Either    cueSet // before a refusal, makes it none: "with or without"
 	}

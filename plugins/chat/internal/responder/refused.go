@@ -103,18 +103,19 @@ const longestRefused = 6
 // they refuse something ("pas pour cheveux gras") rather than deny ("je ne sais pas"). "Sans rinçage" refuses nothing. What ends
 // with a "no" that asks for consent, as a message that asks may, does not either: "un savon au miel, non ?".
 //
-// What may be or not ("avec ou sans argan", "oubliez l'argan") is open, neither wanted nor refused.
-func (c *cues) splitRefused(w words, asks bool) (wanted words, refused, open []words) {
-	s := splitter{cues: c, w: w, asks: asks}
+// What may be or not ("avec ou sans argan") is open, neither wanted nor refused; what is forgotten ("oubliez l'argan") is wanted no more,
+// which lifts no refusal.
+func (c *cues) splitRefused(w words, asks bool) *splitter {
+	s := &splitter{cues: c, w: w, asks: asks}
 	s.dismisses = c.Refuse.Dismissed.in(w) || c.Refuse.NoIssue.in(w) || c.Refuse.Denied.in(w)
 	s.waives = c.Refuse.Optional.in(w)
 	for s.at < len(w) {
 		if len(s.refused) == maxRefinements ||
-			!s.only() && !s.forgotten() && !s.withoutIt() && !s.refusedBefore() && !s.waived() && !s.dismissed() && !s.negated() {
+			!s.only() && !s.letGo() && !s.withoutIt() && !s.refusedBefore() && !s.waived() && !s.dismissed() && !s.negated() {
 			s.want(1)
 		}
 	}
-	return s.wanted, s.refused, s.open
+	return s
 }
 
 // splitter goes through words. Each of its rules reads those from at on, and reports whether it has taken some.
@@ -124,8 +125,9 @@ type splitter struct {
 	asks              bool
 	dismisses, waives bool // the words that rules look for are somewhere
 	at                int
-	wanted            words
-	refused, open     []words
+
+	wanted                   words
+	refused, open, forgotten []words
 }
 
 // want takes words as wanted.
@@ -141,14 +143,17 @@ func (s *splitter) only() bool {
 	return n > 0
 }
 
-// forgotten takes "oubliez l'argan".
-func (s *splitter) forgotten() bool {
-	n := s.Refuse.Forget.match(s.w, s.at)
+// letGo takes "oubliez l'argan" and "peu importe l'argan".
+func (s *splitter) letGo() bool {
+	to, n := &s.forgotten, s.Refuse.Forget.match(s.w, s.at)
+	if n == 0 {
+		to, n = &s.open, s.Refuse.Whatever.match(s.w, s.at)
+	}
 	part := s.w[s.at+n : min(s.at+n+farthestObject, len(s.w))]
 	if n == 0 || !isSubstance(first(part.concepts())) {
 		return false
 	}
-	s.open = append(s.open, part)
+	*to = append(*to, part)
 	s.at += n + len(part)
 	return true
 }
