@@ -118,3 +118,20 @@ func TestFAQOfAnotherShop(t *testing.T) {
 		}
 	}
 }
+
+// What is said more of a complaint opens no second ticket; another complaint about the order that is known does.
+func TestOneTicketForOneComplaint(t *testing.T) {
+	r := newTestResponder(t)
+	c := newTalk(t, r, "fr")
+	a := c.say("ma commande 48213 est arrivée cassée")
+	if a.Desk == nil || a.Desk.Open == nil {
+		t.Fatalf("no ticket is to be opened: %s", a.Text)
+	}
+	c.turn.Before = r.Desked(a, c.turn, &desk.Ticket{ID: "SAV-7K4M2Q", Status: desk.Open}, nil).Memory
+	if a := c.say("le pot est arrivé tout cassé"); a.Desk == nil || a.Desk.Find != "SAV-7K4M2Q" || a.Desk.With != "48213" {
+		t.Errorf("the same complaint: %s: %+v", a.Intent.Name, a.Desk)
+	}
+	if a := c.say("et il manque un savon dans le colis"); a.Desk == nil || a.Desk.Open == nil || a.Desk.Open.Order != "48213" {
+		t.Errorf("another complaint: %s: %+v", a.Intent.Name, a.Desk)
+	}
+}

@@ -154,6 +154,8 @@ func (r *Responder) product(q *question, a *Answer) {
 	var p *shop.Product
 	if len(q.products) > 0 {
 		p = q.products[0]
+	} else if r.whichHolds(q, a) {
+		return
 	} else if p = r.sought(q, q.text); p == nil {
 		r.whichProduct(q, a)
 		return
@@ -192,6 +194,28 @@ func (r *Responder) product(q *question, a *Answer) {
 	if q.intent == "product_stock" && !p.InStock {
 		r.quote(q, a)
 	}
+}
+
+// whichHolds answers which of the products shown before hold an ingredient, where a message asks that.
+func (r *Responder) whichHolds(q *question, a *Answer) bool {
+	asked := slices.DeleteFunc(slices.Clone(q.needs.With), func(c string) bool { return !slices.Contains(ingredientConcepts, c) })
+	if q.intent != "product_ingredients" || !asks(q.Message) || len(asked) == 0 || len(q.Before.Last) < 2 || len(q.needs.Types) > 0 {
+		return false
+	}
+	a.Memory.Needs, a.Memory.Shown, a.Memory.Last = q.Before.Needs, q.Before.Shown, q.Before.Last
+	var items []string
+	for _, id := range q.Before.Last {
+		if p := r.catalogue.Find(id); p != nil && r.hasAll(p, asked) {
+			items = append(items, r.item(p, q.Language))
+			a.Products = append(a.Products, p.Card(q.Language, r.reason(p, q.Before.Needs, q.Language)))
+		}
+	}
+	if len(items) == 0 {
+		r.say(q, a, "none_holds")
+		return true
+	}
+	r.say(q, a, "which_hold", "list", r.join(items, q.Language))
+	return true
 }
 
 // heldAsked returns the phrase that tells whether a product holds what a question is about, with what its catalogue says of that; "" when

@@ -129,7 +129,9 @@ func (r *Responder) bundles(needs *Needs, language string) []shop.Recommendation
 	avoid := shop.IngredientsOf(needs.Avoid)
 	for _, b := range r.catalogue.Bundles {
 		if needs.MaxPrice > 0 && b.Price > needs.MaxPrice || b.Price < needs.MinPrice ||
-			slices.ContainsFunc(b.Products, func(p *shop.Product) bool { return p.Holds(avoid) }) {
+			slices.ContainsFunc(b.Products, func(p *shop.Product) bool {
+				return p.Holds(avoid) || needs.Vegan && !p.Vegan || len(minus(needs.Free, p.Free)) > 0
+			}) {
 			continue
 		}
 		for _, p := range b.Products {
@@ -174,7 +176,7 @@ func (r *Responder) show(q *question, a *Answer, needs *Needs, found []shop.Reco
 	}
 	found = found[:min(most, len(found))]
 	switch {
-	case r.lacksWanted(found[0].Product, needs):
+	case phrase == "products" && r.lacksWanted(found[0].Product, needs):
 		phrase = "missed_ingredient"
 	case len(found) == 1 && phrase == "products":
 		phrase = "product"

@@ -153,3 +153,37 @@ func TestWhetherAProductHoldsSomething(t *testing.T) {
 		}
 	}
 }
+
+// Every product of a set keeps what is asked of it.
+func TestWhatIsAskedOfASetHoldsForAllInIt(t *testing.T) {
+	r := newTestResponder(t)
+	for _, message := range []string{"un coffret sans parfum", "un coffret vegan"} {
+		a := r.Answer(Turn{Message: message, Language: "fr", Session: "s"})
+		for _, card := range a.Products {
+			for _, b := range r.catalogue.Bundles {
+				for _, p := range b.Products {
+					if b.ID == card.ID && (message == "un coffret vegan" && !p.Vegan || message != "un coffret vegan" && !slices.Contains(p.Free, "perfume")) {
+						t.Errorf("%s: %s holds %s", message, b.ID, p.ID)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Which of several products has something is told of those that were shown.
+func TestWhichOfThoseShownHoldsSomething(t *testing.T) {
+	r := newTestResponder(t)
+	c := newTalk(t, r, "fr")
+	shown := c.say("des savons")
+	if len(shown.Products) < 2 {
+		t.Fatal(ids(shown))
+	}
+	a := c.say("lequel contient du miel ?")
+	if len(a.Products) != 1 || a.Products[0].ID != "savon-nigelle-miel" {
+		t.Errorf("with honey: %q: %s", ids(a), a.Text)
+	}
+	if a := c.say("lequel contient du romarin ?"); len(a.Products) > 0 || !strings.Contains(a.Text, "Aucun") {
+		t.Errorf("with rosemary: %q: %s", ids(a), a.Text)
+	}
+}

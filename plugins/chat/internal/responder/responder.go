@@ -58,6 +58,8 @@ type Memory struct {
 	Ticket string   // id of the ticket opened or asked for last, or ""
 	Order  string   // number of the order told last, or ""
 
+	Problem string // intent of the complaint made last, or ""
+
 	Refused []string // ingredients that the customer does not want, in all turns: whoever is allergic says so once
 
 	Pending *desk.Draft // a ticket that waits for the number of the order; nil when none does
@@ -245,6 +247,7 @@ func (r *Responder) finish(q *question, a *Answer) {
 	a.Memory.Topic, a.Memory.Refused = a.Topic, q.refused
 	a.Memory.Ticket = cmp.Or(a.Memory.Ticket, q.Before.Ticket)
 	a.Memory.Order = cmp.Or(q.order, q.Before.Order)
+	a.Memory.Problem = cmp.Or(a.Memory.Problem, q.Before.Problem)
 	if a.Desk == nil && a.Memory.Pending == nil && a.Topic != Other {
 		a.Memory.Pending = q.Before.Pending // a question in between does not end the matter
 	}
