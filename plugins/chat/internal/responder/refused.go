@@ -177,11 +177,14 @@ func (s *splitter) withoutIt() bool {
 // refusedBefore takes "silicone free".
 func (s *splitter) refusedBefore() bool {
 	at, after := s.at, s.at+1
-	if after == len(s.w) || !isSubstance(first(s.w[at:after].concepts())) {
+	if after == len(s.w) {
 		return false
 	}
 	n := s.Refuse.After.match(s.w, after)
-	if denies := s.Refuse.Denied.match(s.w, after) == n; n == 0 || denies && (!s.w.endsAt(after+n) || s.asks && after+n == len(s.w)) {
+	if n == 0 || !isSubstance(first(s.w[at:after].concepts())) {
+		return false
+	}
+	if s.Refuse.Denied.match(s.w, after) == n && (!s.w.endsAt(after+n) || s.asks && after+n == len(s.w)) {
 		return false // "au karité, non parfumé", "au miel, non ?"
 	}
 	s.refused = append(s.refused, s.w[at:after])
@@ -226,7 +229,7 @@ func (s *splitter) negated() bool {
 	n, weak := s.Refuse.Strong.match(w, s.at), false
 	if n == 0 {
 		n, weak = s.Refuse.Weak.match(w, s.at), true
-		if before, after := denies(w, s.at, n); after > 0 {
+		if before, after := s.denies(n); after > 0 {
 			s.wanted = s.wanted[:len(s.wanted)-before]
 			s.refused = append(s.refused, slices.Concat(w[s.at-before:s.at], w[s.at+n:s.at+n+after]))
 			s.at += n + after
@@ -292,17 +295,19 @@ const (
 	farthestNoun = 2
 )
 
-// denies returns how many words before a negation of n words, and after it, say what is not so, 0 for none.
-func denies(w words, at, n int) (before, after int) {
+// denies returns how many words before a negation of n words, which were taken as wanted, and after it, say what is not so, 0 for none.
+func (s *splitter) denies(n int) (before, after int) {
 	if n == 0 {
 		return 0, 0
 	}
-	for before := 1; before <= min(farthestVerb, at); before++ {
-		for after := 1; after <= farthestNoun && at+n+after <= len(w); after++ {
-			verb, noun := w[at-before:at], w[at+n:at+n+after]
-			if noun[after-1].Clause {
-				break
-			}
+	rest := s.w[s.at+n:]
+	for before := 1; before <= min(farthestVerb, s.at, len(s.wanted)); before++ {
+		verb := s.w[s.at-before : s.at]
+		if !slices.Equal(verb, s.wanted[len(s.wanted)-before:]) {
+			break // another refusal has taken it
+		}
+		for after := 1; after <= min(farthestNoun, len(rest)) && !rest[after-1].Clause; after++ {
+			noun := rest[:after]
 			if found := shop.Concerns.Among(slices.Concat(verb, noun).concepts()); len(found) > 0 && !lacking(found[0]) &&
 				shop.Concerns.Among(verb.concepts()) == nil && shop.Concerns.Among(noun.concepts()) == nil {
 				return before, after

@@ -370,7 +370,7 @@ func TestCuesInAnyOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	collect(cues)
-	things := strings.Split("shampoing,savon,huile,argan,miel,parfum,peau,cheveux,secs,grasse,pellicules,vegan,coffret,12,20 euros,"+
+	things := strings.Split("shampoing,savon,perds,tombent,losing,huile,argan,miel,parfum,peau,cheveux,secs,grasse,pellicules,vegan,coffret,12,20 euros,"+
 		"soap,honey,hair,dry,صابون,عسل,شعر,جاف,عطر,خمسة,20 يورو,?,!", ",")
 	r := newTestResponder(t)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -409,6 +409,8 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(strings.Repeat("1 ", text.MaxRunes/2), "en")
 	f.Add(strings.Repeat("sans parfum ", 400), "fr")
 	f.Add("\xff\xfe", "ar")
+	f.Add("pas de cheveux pas tombent", "fr")
+	f.Add("sans savon perds pas mes cheveux", "fr")
 	r := newTestResponder(f)
 	f.Fuzz(func(t *testing.T, message, language string) {
 		if !slices.Contains(text.Languages[:], language) {
