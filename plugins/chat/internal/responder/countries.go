@@ -19,10 +19,7 @@ func foreignCountries() cueSet {
 			if err != nil || !region.IsCountry() || code == "FR" {
 				continue
 			}
-			var phrase []string
-			for _, t := range cutWords(names.Name(region)) {
-				phrase = append(phrase, t.Folded)
-			}
+			phrase := foldedWords(names.Name(region))
 			if len(phrase) == 0 {
 				continue
 			}

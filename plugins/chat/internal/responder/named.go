@@ -198,7 +198,7 @@ func (r *Responder) product(q *question, a *Answer) {
 
 // whichHolds answers which of the products shown before hold an ingredient, where a message asks that.
 func (r *Responder) whichHolds(q *question, a *Answer) bool {
-	asked := slices.DeleteFunc(slices.Clone(q.needs.With), func(c string) bool { return !slices.Contains(ingredientConcepts, c) })
+	asked := q.needs.ingredients()
 	if q.intent != "product_ingredients" || !asks(q.Message) || len(asked) == 0 || len(q.Before.Last) < 2 || len(q.needs.Types) > 0 {
 		return false
 	}

@@ -47,6 +47,14 @@ var ingredientConcepts = []string{
 	"glycerin",
 }
 
+// ingredients are the substances wanted that are ingredients, rather than what a product may be free of.
+func (n *Needs) ingredients() []string {
+	return slices.DeleteFunc(slices.Clone(n.With), func(c string) bool { return !slices.Contains(ingredientConcepts, c) })
+}
+
+// alsoSubstances are types of product that are named with what is in one of another type: "shampoing à l'huile d'olive".
+var alsoSubstances = []string{"oil", "body_butter"}
+
 // areaTypes are the types of product that a part of the body stands for.
 var areaTypes = map[string]string{"face": "face_cream", "hands": "hand_cream", "chapped_lips": "lip_balm"}
 
@@ -90,13 +98,13 @@ func (r *Responder) understand(q *question) Needs {
 	for _, segment := range refused {
 		r.refuse(&n, segment, concepts)
 		if held := segment.concepts(); len(n.Types) == 0 && slices.ContainsFunc(held, isSubstance) { // "no shampoos that have sulfates"
-			n.Types = minus(shop.Types.Among(held), []string{"oil", "body_butter"})
+			n.Types = minus(shop.Types.Among(held), alsoSubstances)
 		}
 	}
 	n.Open, n.Forgotten = substancesIn(split.open), substancesIn(split.forgotten)
 	ofTalk := q.Before.Needs != nil && len(q.Before.Needs.Types) > 0 && r.cues.startsWith(q) // "au beurre de karité", of the soap talked of
 	if (len(n.Types) > 1 || ofTalk) && len(n.With)+len(n.Without) > 0 {                      // "à l'huile d'olive" is what a shampoo is made with
-		n.Types = slices.DeleteFunc(n.Types, func(t string) bool { return t == "oil" || t == "body_butter" })
+		n.Types = minus(n.Types, alsoSubstances)
 	}
 	n.With = slices.DeleteFunc(n.With, func(c string) bool { return slices.Contains(n.Free, freeOf(c)) })
 	if slices.Contains(concepts, "odor") { // that of sweat

@@ -154,15 +154,19 @@ func (s *cueSet) UnmarshalJSON(data []byte) error {
 	}
 	*s = cueSet{}
 	for _, phrase := range list {
-		var folded []string
-		for _, t := range text.Tokens(phrase) {
-			folded = append(folded, t.Folded)
-		}
-		if len(folded) > 0 {
+		if folded := foldedWords(phrase); len(folded) > 0 {
 			s.add(folded)
 		}
 	}
 	return nil
+}
+
+// foldedWords returns the words of a text, folded.
+func foldedWords(s string) (all []string) {
+	for _, t := range text.Tokens(s) {
+		all = append(all, t.Folded)
+	}
+	return all
 }
 
 func (s cueSet) add(phrase []string) { s[phrase[0]] = append(s[phrase[0]], phrase) }

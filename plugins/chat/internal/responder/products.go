@@ -111,7 +111,7 @@ func (r *Responder) hasAll(p *shop.Product, concepts []string) bool {
 
 // lacksWanted reports whether a product was found though it lacks an ingredient that was asked for, as all do then.
 func (r *Responder) lacksWanted(p *shop.Product, needs *Needs) bool {
-	return !r.hasAll(p, slices.DeleteFunc(slices.Clone(needs.With), func(c string) bool { return !slices.Contains(ingredientConcepts, c) }))
+	return !r.hasAll(p, needs.ingredients())
 }
 
 // bundles returns the bundles whose contents fit, the best first, or all.

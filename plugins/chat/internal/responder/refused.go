@@ -476,7 +476,7 @@ func refusable(concepts []string) bool {
 	if len(concepts) == 1 {
 		return isSubstance(concepts[0]) || shop.Types.Among(concepts) != nil
 	}
-	return !slices.ContainsFunc(concepts, func(c string) bool { return !isSubstance(c) && c != "oil" && c != "body_butter" })
+	return !slices.ContainsFunc(concepts, func(c string) bool { return !isSubstance(c) && !slices.Contains(alsoSubstances, c) })
 }
 
 func isSubstance(concept string) bool {
