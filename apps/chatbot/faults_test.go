@@ -180,22 +180,23 @@ func events(stream []byte) func(yield func(string) bool) {
 // lies are what a model of these tests says that must not reach a customer.
 var lies = []string{"3.07", "Lune d'Or", "FREE100", "Speak only from the facts"}
 
-// combinations are the faults in pairs of which each request meets both, one or none. With FAULTS=all in the environment they are
-// all pairs, and each fault alone; otherwise each fault is in one pair.
-func combinations() [][]modelmock.Kind {
-	var list [][]modelmock.Kind
+// combinations are the faults that models have at once: each alone, which every request meets, and in pairs, of which each request
+// meets both, one or none. With FAULTS=all in the environment they are all pairs; otherwise each fault is in one.
+func combinations() [][]modelmock.Fault {
+	var list [][]modelmock.Fault
 	all := modelmock.Faults()
 	half := len(all) / 2
+	fault := func(d modelmock.Description, share float64) modelmock.Fault {
+		return modelmock.Fault{Kind: d.Kind, Share: share, After: len(list) % 12}
+	}
 	for i, a := range all {
+		list = append(list, []modelmock.Fault{fault(a, 1)})
+		partners := all[i+1:]
 		if os.Getenv("FAULTS") != "all" {
-			if i < half {
-				list = append(list, []modelmock.Kind{a.Kind, all[half+i].Kind})
-			}
-			continue
+			partners = all[min(half+i, len(all)):min(half+i+1, len(all))]
 		}
-		list = append(list, []modelmock.Kind{a.Kind})
-		for _, b := range all[i+1:] {
-			list = append(list, []modelmock.Kind{a.Kind, b.Kind})
+		for _, b := range partners {
+			list = append(list, []modelmock.Fault{fault(a, 0.6), fault(b, 0.6)})
 		}
 	}
 	return list
@@ -206,14 +207,10 @@ func TestEveryFaultUnderLoad(t *testing.T) {
 	var mu sync.Mutex
 	met := map[modelmock.Kind]int64{}
 	t.Run("faults", func(t *testing.T) {
-		for i, kinds := range combinations() {
-			t.Run(fmt.Sprint(kinds), func(t *testing.T) {
+		for _, faults := range combinations() {
+			t.Run(fmt.Sprint(faults), func(t *testing.T) {
 				t.Parallel()
 				s, mocks := startModels(t, 2, shopWithModels) // of its own: their circuits are closed
-				var faults []modelmock.Fault
-				for _, kind := range kinds {
-					faults = append(faults, modelmock.Fault{Kind: kind, Share: 0.6, After: i % 12})
-				}
 				for _, mock := range mocks {
 					if err := mock.SetFaults(faults...); err != nil {
 						t.Fatal(err)
