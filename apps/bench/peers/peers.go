@@ -65,7 +65,9 @@ func (s *shop) start(version, program string, args func(address string) ([]strin
 	if err != nil {
 		return nil, err
 	}
-	p, err := process.Start(s.ctx, []string{"PEERS_FOLDER=" + s.folder}, address, path, arguments...)
+	// Varnish has a C compiler at work as it starts, whose files would stay when it is ended then.
+	env := []string{"PEERS_FOLDER=" + s.folder, "TMPDIR=" + s.folder}
+	p, err := process.Start(s.ctx, env, address, path, arguments...)
 	if err != nil {
 		return nil, err
 	}
