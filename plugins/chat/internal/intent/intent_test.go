@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/innatural/chatbot/plugins/chat/internal/pattern"
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
@@ -53,7 +54,7 @@ func TestLearningIsRepeatable(t *testing.T) {
 		"a": {"(where|when) is my (order|parcel)", "parcel (late|lost)"}, "b": {"hello (you|there|)", "hi"}, "c": {"a (soap|cream)"},
 	} {
 		for _, s := range patterns {
-			p, err := parsePattern(s)
+			p, err := pattern.Parse(s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,45 +85,6 @@ func TestMistakesInFiles(t *testing.T) {
 			t.Errorf("%q: %v, want %s", content, err, want)
 		}
 	}
-}
-
-func TestPatterns(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 1))
-	p, err := parsePattern("(a|b (c|)) d <l>")
-	if err != nil {
-		t.Fatal(err)
-	}
-	two, err := parsePattern("(x|y)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := (lists{{"l", "fr"}: {two}}).fill(&p, "fr"); err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	for range 200 {
-		seen[p.pick(random)] = true
-	}
-	for _, want := range []string{"a d x", "a d y", "b c d x", "b c d y", "b d x", "b d y"} {
-		if !seen[want] {
-			t.Errorf("%q is never picked", want)
-		}
-	}
-	if len(seen) != 6 || p.size() != 6 {
-		t.Errorf("%d texts are picked of %d", len(seen), p.size())
-	}
-}
-
-func FuzzPattern(f *testing.F) {
-	for _, s := range []string{"a", "(a|b)", "((a|)|b) c", "<type> x", "(", ")", "|", "<", "a(b", "()", "(|)"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if p, err := parsePattern(s); err == nil {
-			p.pick(rand.New(rand.NewPCG(1, 1)))
-			p.size()
-		}
-	})
 }
 
 func FuzzClassify(f *testing.F) {
@@ -173,7 +135,7 @@ func BenchmarkCrossValidation(b *testing.B) {
 		for fold := range folds {
 			var learn, ask []line
 			for i, at := range order {
-				if i%folds == fold && lines[at].pattern.size() == 1 {
+				if i%folds == fold && lines[at].pattern.Size(perPattern) == 1 {
 					ask = append(ask, lines[at])
 				} else {
 					learn = append(learn, lines[at])
@@ -181,7 +143,7 @@ func BenchmarkCrossValidation(b *testing.B) {
 			}
 			c := train(learn)
 			for _, l := range ask {
-				s := l.pattern.pick(random)
+				s := l.pattern.Pick(random)
 				all[l.language]++
 				if c.Classify(text.Tokens(s), l.language)[0].Intent == l.intent {
 					right[l.language]++

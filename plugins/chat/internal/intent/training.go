@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/innatural/chatbot/plugins/chat/internal/pattern"
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
@@ -15,7 +16,7 @@ import (
 // lists, "<type>".
 type line struct {
 	intent, language string
-	pattern          pattern
+	pattern          pattern.Pattern
 }
 
 // seed makes learning repeatable.
@@ -33,7 +34,7 @@ func read(files fs.FS) ([]line, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list training files: %w", err)
 	}
-	lists, lines := lists{}, []line(nil)
+	lists, lines := pattern.Lists{}, []line(nil)
 	for _, name := range names {
 		content, err := fs.ReadFile(files, name)
 		if err != nil {
@@ -54,19 +55,19 @@ func read(files fs.FS) ([]line, error) {
 				}
 				continue
 			}
-			p, err := parsePattern(s)
+			p, err := pattern.Parse(s)
 			if err != nil {
 				return nil, fmt.Errorf("read %s:%d: %w", name, number, err)
 			}
 			if list, ok := strings.CutPrefix(intent, "list:"); ok {
-				lists.add(list, language, p)
+				lists.Add(list, language, p)
 				continue
 			}
 			lines = append(lines, line{intent, language, p})
 		}
 	}
 	for i := range lines {
-		if err := lists.fill(&lines[i].pattern, lines[i].language); err != nil {
+		if err := lists.Fill(&lines[i].pattern, lines[i].language); err != nil {
 			return nil, err
 		}
 	}
@@ -89,8 +90,8 @@ func train(lines []line) *Classifier {
 	}
 	var all []utterance
 	for _, l := range lines {
-		for i := range min(perPattern, max(perLine, l.pattern.size())) {
-			s := l.pattern.pick(random)
+		for i := range min(perPattern, max(perLine, l.pattern.Size(perPattern))) {
+			s := l.pattern.Pick(random)
 			if i%2 == 1 {
 				s = vary(s, l, random)
 			}
@@ -122,7 +123,7 @@ const maxTypos = 2
 func vocabulary(lines []line) []string {
 	counts := map[string]int{}
 	for _, l := range lines {
-		l.pattern.each(func(s string) {
+		l.pattern.Each(func(s string) {
 			for _, t := range text.Tokens(s) {
 				counts[t.Surface]++
 			}

@@ -14,17 +14,15 @@ func foreignCountries() cueSet {
 	set := cueSet{}
 	for _, l := range text.Languages {
 		names := display.Regions(language.Make(l))
+		home := names.Name(language.MustParseRegion("FR")) // FX as well is named so
 		for code := range letterPairs {
 			region, err := language.ParseRegion(code)
-			if err != nil || !region.IsCountry() || code == "FR" {
+			if err != nil || !region.IsCountry() || names.Name(region) == home {
 				continue
 			}
 			phrase := foldedWords(names.Name(region))
-			if len(phrase) == 0 {
-				continue
-			}
 			set.add(phrase)
-			if l == text.Arabic { // with "to", and "in"
+			if l == text.Arabic && len(phrase) > 0 { // with "to", and "in"
 				to := "ل" + phrase[0]
 				if rest, ok := strings.CutPrefix(phrase[0], "ال"); ok {
 					to = "لل" + rest

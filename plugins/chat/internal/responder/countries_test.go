@@ -7,6 +7,9 @@ func TestForeignCountries(t *testing.T) {
 	for message, want := range map[string][2]string{
 		"vous livrez au Pérou ?":                {"fr", "delivery_abroad"},
 		"combien coûte la livraison en Islande": {"fr", "delivery_abroad"},
+		"combien coûte la livraison en France":  {"fr", "delivery"},
+		"how much is delivery to France":        {"en", "delivery"},
+		"بكام التوصيل لفرنسا":                   {"ar", "delivery"},
 		"combien coûte la livraison à Lyon":     {"fr", "delivery"},
 		"how much is delivery to New Zealand":   {"en", "delivery_abroad"},
 		"التوصيل لليابان بكام":                  {"ar", "delivery_abroad"},

@@ -30,7 +30,7 @@ func (r *Responder) refines(q *question) bool {
 		return false
 	case len(asked.Types) > 0 && len(before.Types) > 0 && !sameArea(asked.Types[0], before.Types[0]): // "et côté déodorants ?"
 		return false
-	case r.wantsOther(q) && (!corrects || len(said) > maxProperty) && !r.states(q, said):
+	case r.wantsOther(q) && (!corrects || len(said) > maxProperty && !q.refuses) && !r.states(q, said):
 		return false
 	case corrects, r.cues.And.match(said, 0) > 0, r.cues.Refuse.Until.match(said, 0) > 0:
 		return true
@@ -59,7 +59,7 @@ func (r *Responder) wantsOther(q *question) bool {
 
 // states reports whether words state what the product is to be, rather than ask what the shop's are: "et vegan", "mais pas d'argan".
 func (r *Responder) states(q *question, said words) bool {
-	if len(said) > maxProperty || asks(q.Message) || r.cues.General.in(said) {
+	if len(said)-r.cues.And.match(said, 0) > maxProperty || asks(q.Message) || r.cues.General.in(said) {
 		return false
 	}
 	switch q.intent {

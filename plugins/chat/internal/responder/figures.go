@@ -62,7 +62,7 @@ func (c *cues) prices(message string) (from, upTo float64) {
 		}
 		limited := most > 0 && most >= least || lessThan.MatchString(folded[:m[0]])
 		switch {
-		case value <= 0:
+		case value <= 0, m[6] < 0 && m[5] < len(folded) && isLetter(folded[m[5]]): // "3etr" is a word
 		case least > 0 && !limited, !limited && money && c.Price.Least.in(after):
 			if from == 0 && (money || m[1] == len(folded)) {
 				from = value
@@ -78,6 +78,8 @@ const (
 	farthestLimit    = 6 // words before an amount that may limit it
 	farthestNegation = 3 // words before a limit that may turn it round
 )
+
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' }
 
 // exceeds reports whether words say that something is not to be more than what follows: "won't cost more than".
 func (c *cues) exceeds(w words) bool {

@@ -61,7 +61,7 @@ var areaTypes = map[string]string{"face": "face_cream", "hands": "hand_cream", "
 // understand reads the needs from a message.
 func (r *Responder) understand(q *question) Needs {
 	var n Needs
-	plain := r.cues.Filler.without(q.words)
+	plain := r.cues.plain(q.words)
 	split := r.cues.splitRefused(plain, asks(q.Message))
 	wanted, refused := split.wanted, split.refused
 	q.refuses = len(refused) > 0
@@ -96,7 +96,7 @@ func (r *Responder) understand(q *question) Needs {
 		n.Types = []string{"bundle"}
 	}
 	for _, segment := range refused {
-		r.refuse(&n, segment, concepts)
+		r.refuse(&n, segment, about)
 		if held := segment.concepts(); len(n.Types) == 0 && slices.ContainsFunc(held, isSubstance) { // "no shampoos that have sulfates"
 			n.Types = minus(shop.Types.Among(held), alsoSubstances)
 		}

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
+	"github.com/innatural/chatbot/plugins/chat/internal/pattern"
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
@@ -94,26 +96,8 @@ type cues struct {
 	Abroad  cueSet // places that are not in France, beside countries
 	Between cueSet // two things that are compared
 	Ticket  cueSet
-	Refuse  struct {
-		Strong    cueSet // "sans", "allergic to": what follows is refused
-		Weak      cueSet // "pas", "not": it may be
-		AfterWeak cueSet `json:"after_weak"` // leads from a weak one to what it refuses
-		Until     cueSet // ends what is refused: "mais"
-		Again     cueSet // begins a new thought after it: "pas de pellicules, un shampoing"
-		Purpose   cueSet // makes it about whom a product is for: "ni pour cheveux secs"
-		Dismissed cueSet // after a substance: "l'argan me gratte"
-		NoIssue   cueSet `json:"no_issue"` // after a concern: "frizz is not an issue"
-		Denied    cueSet // after either, at the end of a clause: "l'argan, surtout pas"
-		After     cueSet // right after it: "silicone free", "parfum interdit"
-		WithoutIt cueSet `json:"without_it"` // of the substance spoken of: "une huile sans"
-		Only      cueSet // no refusal, though it begins as one: "nothing but argan"
-		Optional  cueSet // after a substance that matters no more: "le karité c'est pas obligé"
-		Whatever  cueSet // before it: "peu importe le karité"
-		Forget    cueSet // before a substance that was wanted: "oubliez le karité"
-		Wish      cueSet // says that what is lacked is not wanted: "je ne veux pas de volume"
-		Either    cueSet // before a refusal, makes it none: "with or without"
-	}
-	Price struct {
+	Refuse  refusals `json:"-"`
+	Price   struct {
 		Most, Least cueSet
 		Not         cueSet // before a least, makes it a most: "won't cost more than"
 		Any         cueSet // "oubliez le budget"
@@ -127,10 +111,103 @@ type cues struct {
 	substances          substances        // of the catalogue
 }
 
+//go:embed data/refusals.txt
+var refusalsFile string
+
+// refusals are words that tell what is refused, as refusals.txt has them.
+type refusals struct {
+	Strong    cueSet // "sans", "allergic to": what follows is refused
+	Weak      cueSet // "pas", "not": it may be
+	AfterWeak cueSet // leads from a weak one to what it refuses
+	Until     cueSet // ends what is refused: "mais"
+	Again     cueSet // begins a new thought after it: "pas de pellicules, un shampoing"
+	Purpose   cueSet // makes it about whom a product is for: "ni pour cheveux secs"
+	Dismissed cueSet // after a substance: "l'argan me gratte"
+	NoIssue   cueSet // after a concern: "frizz is not an issue"
+	Enough    cueSet // after a type: "les huiles j'en ai assez"
+	It        cueSet // after a strong one, refuses what is before both: "les huiles je déteste ça"
+	Own       cueSet // before a type, makes it none: "mon savon"
+	Prefer    cueSet // has Than refuse what follows: "plutôt une huile qu'un savon"
+	Than      cueSet
+	Denied    cueSet // after either, at the end of a clause: "l'argan, surtout pas"
+	After     cueSet // right after it: "silicone free", "parfum interdit"
+	WithoutIt cueSet // of the substance spoken of: "une huile sans"
+	Only      cueSet // no refusal, though it begins as one: "nothing but argan"
+	Optional  cueSet // after a substance that matters no more: "le karité c'est pas obligé"
+	Whatever  cueSet // before it: "peu importe le karité"
+	Forget    cueSet // before a substance that was wanted: "oubliez le karité"
+	Wish      cueSet // says that what is lacked is not wanted: "je ne veux pas de volume"
+	Either    cueSet // before a refusal, makes it none: "with or without"
+}
+
+// longest returns the number of words of the longest phrase that starts at a word and refuses something.
+func (r *refusals) longest(w words, at int) int {
+	return max(r.Strong.match(w, at), r.Dismissed.match(w, at), r.Enough.match(w, at), r.NoIssue.match(w, at), r.Only.match(w, at), r.Weak.match(w, at))
+}
+
+// load reads refusals.txt. An error starts with the number of its line.
+func (r *refusals) load(file string) error {
+	sections := map[string]*cueSet{
+		"strong":     &r.Strong,
+		"weak":       &r.Weak,
+		"after_weak": &r.AfterWeak,
+		"until":      &r.Until,
+		"again":      &r.Again,
+		"purpose":    &r.Purpose,
+		"dismissed":  &r.Dismissed,
+		"no_issue":   &r.NoIssue,
+		"enough":     &r.Enough,
+		"it":         &r.It,
+		"own":        &r.Own,
+		"prefer":     &r.Prefer,
+		"than":       &r.Than,
+		"denied":     &r.Denied,
+		"after":      &r.After,
+		"without_it": &r.WithoutIt,
+		"only":       &r.Only,
+		"optional":   &r.Optional,
+		"whatever":   &r.Whatever,
+		"forget":     &r.Forget,
+		"wish":       &r.Wish,
+		"either":     &r.Either,
+	}
+	var set cueSet
+	number := 0
+	for line := range strings.Lines(file) {
+		number++
+		switch line = strings.TrimSpace(line); {
+		case line == "" || strings.HasPrefix(line, "#"):
+		case strings.HasPrefix(line, "["):
+			section := sections[strings.Trim(line, "[]")]
+			if section == nil {
+				return fmt.Errorf("%d: there is no section %s", number, line)
+			}
+			set = cueSet{}
+			*section = set
+		default:
+			p, err := pattern.Parse(line)
+			if err != nil {
+				return fmt.Errorf("%d: %w", number, err)
+			}
+			if set == nil || insideWord.MatchString(line) {
+				return fmt.Errorf("%d: %q is in no section, or has alternatives within a word", number, line)
+			}
+			set.addPattern(p)
+		}
+	}
+	return nil
+}
+
+// insideWord finds a bracket that touches a word.
+var insideWord = regexp.MustCompile(`[^\s'(|]\(|\)[^\s)|]`)
+
 func loadCues() (*cues, error) {
 	c := &cues{}
 	if err := json.Unmarshal(cuesFile, c); err != nil {
 		return nil, fmt.Errorf("read cues.json: %w", err)
+	}
+	if err := c.Refuse.load(refusalsFile); err != nil {
+		return nil, fmt.Errorf("read refusals.txt:%w", err)
 	}
 	for _, set := range c.Adjectives {
 		set.addArticles()
@@ -143,8 +220,19 @@ func loadCues() (*cues, error) {
 	return c, nil
 }
 
-// cueSet holds phrases by their first word, folded.
-type cueSet map[string][][]string
+// cueSet holds phrases, folded, as an automaton of their words: the states that their first words lead to.
+type cueSet map[string][]*cueState
+
+// cueState is where words lead, and the words that lead on.
+type cueState struct {
+	ends bool // a phrase does here
+	next []cueStep
+}
+
+type cueStep struct {
+	word string
+	to   *cueState
+}
 
 // UnmarshalJSON reads a list of phrases.
 func (s *cueSet) UnmarshalJSON(data []byte) error {
@@ -154,9 +242,7 @@ func (s *cueSet) UnmarshalJSON(data []byte) error {
 	}
 	*s = cueSet{}
 	for _, phrase := range list {
-		if folded := foldedWords(phrase); len(folded) > 0 {
-			s.add(folded)
-		}
+		s.add(foldedWords(phrase))
 	}
 	return nil
 }
@@ -169,53 +255,114 @@ func foldedWords(s string) (all []string) {
 	return all
 }
 
-func (s cueSet) add(phrase []string) { s[phrase[0]] = append(s[phrase[0]], phrase) }
+// cuePlace is between two words of a phrase: after the states, and at the start of the phrase or not.
+type cuePlace struct {
+	states []*cueState
+	start  bool
+}
+
+// step leads from a place over words.
+func (s cueSet) step(from cuePlace, phrase []string) cuePlace {
+	for _, word := range phrase {
+		to := &cueState{}
+		if from.start {
+			s[word] = append(s[word], to)
+		}
+		for _, state := range from.states {
+			state.next = append(state.next, cueStep{word, to})
+		}
+		from = cuePlace{states: []*cueState{to}}
+	}
+	return from
+}
+
+func (s cueSet) end(at cuePlace) {
+	for _, state := range at.states {
+		state.ends = true
+	}
+}
+
+func (s cueSet) add(phrase []string) { s.end(s.step(cuePlace{start: true}, phrase)) }
+
+// addPattern adds all phrases that a pattern stands for, of which there may be thousands.
+func (s cueSet) addPattern(p pattern.Pattern) {
+	s.end(pattern.Fold(p, cuePlace{start: true},
+		func(from cuePlace, words string) cuePlace { return s.step(from, foldedWords(words)) },
+		func(a, b cuePlace) cuePlace { return cuePlace{slices.Concat(a.states, b.states), a.start || b.start} }))
+}
 
 // addArticles adds the phrases with the Arabic article, and with that and "for".
 func (s cueSet) addArticles() {
-	for first, list := range maps.Clone(s) {
+	for first, states := range maps.Clone(s) {
 		if strings.HasPrefix(first, "ال") {
 			continue
 		}
-		for _, phrase := range list {
-			for _, article := range []string{"ال", "لل"} {
-				s.add(append([]string{article + first}, phrase[1:]...))
-			}
+		for _, article := range []string{"ال", "لل"} {
+			s[article+first] = append(s[article+first], states...)
 		}
 	}
 }
 
-// spell adds the Arabic phrases as a corrector writes them, without particles, which is how it writes them in a message.
+// spell adds the Arabic words of the phrases as a corrector writes them, without particles, which is how it writes them in a message.
 func (s cueSet) spell(c *text.Corrector) {
-	for first, list := range maps.Clone(s) {
-		if !unicode.In([]rune(first)[0], unicode.Arabic) {
-			continue
+	spelt := func(word string) (string, bool) {
+		if !unicode.In([]rune(word)[0], unicode.Arabic) {
+			return "", false
 		}
-		for _, phrase := range list {
-			spelt := make([]string, len(phrase))
-			for i, word := range phrase {
-				spelt[i] = c.Correct(text.Token{Surface: word, Folded: word}).Folded
+		other := c.Correct(text.Token{Surface: word, Folded: word}).Folded
+		return other, other != word
+	}
+	done := map[*cueState]bool{}
+	var spell func(state *cueState)
+	spell = func(state *cueState) {
+		if done[state] {
+			return
+		}
+		done[state] = true
+		for _, step := range state.next {
+			if other, ok := spelt(step.word); ok {
+				state.next = append(state.next, cueStep{other, step.to})
 			}
-			if !slices.Equal(spelt, phrase) {
-				s.add(spelt)
-			}
+			spell(step.to)
+		}
+	}
+	for first, states := range maps.Clone(s) {
+		for _, state := range states {
+			spell(state)
+		}
+		if other, ok := spelt(first); ok {
+			s[other] = append(s[other], states...)
 		}
 	}
 }
 
 // match returns the number of words of the longest phrase that starts at a word, 0 for none.
 func (s cueSet) match(w words, at int) int {
+	if at >= len(w) {
+		return 0
+	}
 	longest := 0
-	for _, phrase := range s[w[at].Folded] {
-		if len(phrase) <= longest || at+len(phrase) > len(w) {
-			continue
-		}
-		same := true
-		for i, word := range phrase {
-			same = same && w[at+i].Folded == word
-		}
-		if same {
-			longest = len(phrase)
+	states := s[w[at].Folded]
+	if rest, ok := strings.CutPrefix(w[at].Folded, "و"); ok && states == nil { // "and"
+		states = s[rest]
+	}
+	for _, state := range states {
+		longest = max(longest, 1+state.match(w[at+1:]))
+	}
+	return longest
+}
+
+// match returns the number of the first words that lead on to the end of a phrase, -1 where none do.
+func (c *cueState) match(w words) int {
+	longest := -1
+	if c.ends {
+		longest = 0
+	}
+	for _, step := range c.next {
+		if len(w) > 0 && step.word == w[0].Folded {
+			if n := step.to.match(w[1:]); n >= 0 {
+				longest = max(longest, 1+n)
+			}
 		}
 	}
 	return longest
@@ -242,20 +389,22 @@ func (s cueSet) longest(w words) int {
 	return n
 }
 
-// without returns the words that are not in the set.
-func (s cueSet) without(w words) words {
+// plain returns words without those that say nothing here, "very", but for those of a refusal: "j'en ai assez".
+func (c *cues) plain(w words) words {
 	rest := make(words, 0, len(w))
 	clause := false
 	for i := 0; i < len(w); {
-		if n := s.match(w, i); n > 0 {
+		kept := max(1, c.Refuse.longest(w, i))
+		if n := c.Filler.match(w, i); n > 0 && kept == 1 {
 			clause = clause || w[i].Clause
 			i += n
 			continue
 		}
-		rest = append(rest, w[i])
-		rest[len(rest)-1].Clause = clause || w[i].Clause // which may have begun with a word left out
+		rest = append(rest, w[i:i+kept]...)
+		at := len(rest) - kept
+		rest[at].Clause = clause || w[i].Clause // which may have begun with a word left out
 		clause = false
-		i++
+		i += kept
 	}
 	return rest
 }

@@ -2,6 +2,7 @@ package responder
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/innatural/chatbot/plugins/internal/shop"
 	"github.com/innatural/chatbot/plugins/internal/text"
@@ -36,7 +37,7 @@ func (r *Responder) refuse(n *Needs, segment words, around []string) {
 			ingredient = true
 		}
 	}
-	n.NotConcerns = union(n.NotConcerns, shop.Concerns.Among(concepts))
+	n.NotConcerns = union(n.NotConcerns, segment.most(shop.Concerns.Among(concepts)))
 	n.NotHair = union(n.NotHair, shop.HairTypes.Among(concepts))
 	n.NotSkin = union(n.NotSkin, shop.SkinTypes.Among(concepts))
 	if !ingredient { // "huile de coco" is an ingredient, "huile" a type
@@ -54,6 +55,17 @@ func (w words) saying(concept string) words {
 		}
 	}
 	return w
+}
+
+// most returns the concepts whose words are not a part of another one's: "dark spots" are no spots.
+func (w words) most(concepts []string) []string {
+	return slices.DeleteFunc(slices.Clone(concepts), func(c string) bool {
+		said := w.saying(c).String()
+		return slices.ContainsFunc(concepts, func(other string) bool {
+			longer := w.saying(other).String()
+			return longer != said && strings.Contains(longer, said)
+		})
+	})
 }
 
 // substances are the stems of what the shop's products are made of, beside what synonyms.txt has a concept for.
@@ -107,8 +119,9 @@ const longestRefused = 6
 // which lifts no refusal.
 func (c *cues) splitRefused(w words, asks bool) *splitter {
 	s := &splitter{cues: c, w: w, asks: asks}
-	s.dismisses = c.Refuse.Dismissed.in(w) || c.Refuse.NoIssue.in(w) || c.Refuse.Denied.in(w)
+	s.dismisses = c.Refuse.Dismissed.in(w) || c.Refuse.NoIssue.in(w) || c.Refuse.Denied.in(w) || c.Refuse.Enough.in(w) || c.Refuse.It.in(w)
 	s.waives = c.Refuse.Optional.in(w)
+	s.prefers = c.Refuse.Prefer.in(w)
 	for s.at < len(w) {
 		if len(s.refused) == maxRefinements ||
 			!s.only() && !s.letGo() && !s.withoutIt() && !s.refusedBefore() && !s.waived() && !s.dismissed() && !s.negated() {
@@ -121,10 +134,11 @@ func (c *cues) splitRefused(w words, asks bool) *splitter {
 // splitter goes through words. Each of its rules reads those from at on, and reports whether it has taken some.
 type splitter struct {
 	*cues
-	w                 words
-	asks              bool
-	dismisses, waives bool // the words that rules look for are somewhere
-	at                int
+	w    words
+	asks bool
+	at   int
+
+	dismisses, waives, prefers bool // the words that rules look for are somewhere
 
 	wanted                   words
 	refused, open, forgotten []words
@@ -213,7 +227,7 @@ func (s *splitter) dismissed() bool {
 	if !s.dismisses {
 		return false
 	}
-	n, all := s.dismissal(s.w[s.at:], s.asks)
+	n, all := s.dismissal(s.w[s.at:], s.asks, s.Refuse.Own.before(s.w, s.at))
 	if n == 0 {
 		return false
 	}
@@ -226,16 +240,25 @@ func (s *splitter) dismissed() bool {
 // negated takes a negation and what it is about: "sans parfum", "pas pour cheveux gras", "je ne perds pas mes cheveux".
 func (s *splitter) negated() bool {
 	w := s.w
-	n, weak := s.Refuse.Strong.match(w, s.at), false
-	if n == 0 {
-		n, weak = s.Refuse.Weak.match(w, s.at), true
-		if before, after := s.denies(n); after > 0 {
-			s.wanted = s.wanted[:len(s.wanted)-before]
-			s.refused = append(s.refused, slices.Concat(w[s.at-before:s.at], w[s.at+n:s.at+n+after]))
-			s.at += n + after
-			return true
-		}
+	if s.refuses(s.Refuse.Strong.match(w, s.at), false) {
+		return true
 	}
+	n := s.Refuse.Weak.match(w, s.at)
+	if n == 0 && s.prefers {
+		n = s.Refuse.Than.match(w, s.at)
+	}
+	if before, after := s.denies(n); after > 0 {
+		s.wanted = s.wanted[:len(s.wanted)-before]
+		s.refused = append(s.refused, slices.Concat(w[s.at-before:s.at], w[s.at+n:s.at+n+after]))
+		s.at += n + after
+		return true
+	}
+	return s.refuses(n, true)
+}
+
+// refuses takes a negation of n words and what follows, if that is something to refuse.
+func (s *splitter) refuses(n int, weak bool) bool {
+	w := s.w
 	if n == 0 || w.endsAt(s.at+n) {
 		return false
 	}
@@ -262,8 +285,7 @@ func (s *splitter) negated() bool {
 	}
 	switch part := w[from : from+taken]; {
 	case taken == 0:
-		s.want(n)
-		return true
+		return false
 	case s.at > 1 && s.Refuse.Either.before(w, s.at) && s.Refuse.Until.match(w, s.at-2) > 0: // "avec ou sans argan"
 		s.open = append(s.open, part)
 	default:
@@ -331,7 +353,7 @@ const farthestLacked = 2
 
 // lacks reports whether a negation, from a word up to another, is of what hair lacks.
 func (c *cues) lacks(w words, at, from int) bool {
-	if c.Refuse.Purpose.match(w, from) > 0 || c.Refuse.Wish.match(w, from) > 0 || c.Refuse.Wish.before(w, at) {
+	if c.Refuse.Purpose.match(w, from) > 0 || c.Refuse.Wish.match(w, from) > 0 || c.Refuse.Wish.before(w, at) || c.Refuse.Wish.in(w[at:from]) {
 		return false
 	}
 	found := w[from:min(from+farthestLacked, len(w))].concepts()
@@ -349,8 +371,14 @@ func (c *cues) refusedWords(w words, weak bool, lead int) int {
 			break // "no wait, a soap"
 		}
 		crossed = crossed || taken > 0 && w[n-1].Clause
-		if crossed && weak && !isSubstance(first(before)) || !weak && taken > 0 && c.Refuse.Purpose.match(w, n-1) > 0 {
-			break // "not for dandruff, shampoo"; "بدون كحول ضد رائحة العرق"
+		if crossed && weak && !isSubstance(first(before)) {
+			break // "not for dandruff, shampoo"
+		}
+		if crossed && (c.Meant.in(w[n-1:]) || shop.Types.Among(w[n-1:min(n+1, len(w))].concepts()) != nil) {
+			break // "pas d'amande, à l'olive plutôt", "not coconut, argan oil"
+		}
+		if !weak && taken > 0 && c.Refuse.Purpose.match(w, n-1) > 0 {
+			return c.completed(w, taken) // "بدون كحول ضد رائحة العرق"
 		}
 		if n > lead && c.Refuse.Until.match(w, n-1) > 0 || taken > 0 && c.Refuse.Again.match(w, n-1) > 0 && w[n-1].Surface != "à" { // "au karité et à l'argan"
 			break
@@ -370,6 +398,9 @@ func (c *cues) refusedWords(w words, weak bool, lead int) int {
 			break // "not for dandruff shampoo"
 		}
 		if !refusable(concepts) && (!weak || isSubstance(first(before))) {
+			if taken == 0 && n < len(w) && refusable(w[:n+1].concepts()) {
+				continue // "scalp lotion"
+			}
 			break
 		}
 		if crossed && shop.Types.Among(concepts) != nil {
@@ -380,21 +411,30 @@ func (c *cues) refusedWords(w words, weak bool, lead int) int {
 	return taken
 }
 
+// longestPurpose is how many words may complete a type of product: "une huile pour le corps".
+const longestPurpose = 3
+
+// completed returns how many words a type of product takes that may be another one with its purpose.
+func (c *cues) completed(w words, taken int) int {
+	for n := min(taken+longestPurpose, len(w)); n > taken; n-- {
+		if concepts := w[:n].concepts(); shop.Types.Among(concepts) != nil && !slices.Equal(concepts, w[:taken].concepts()) && refusable(concepts) {
+			return n
+		}
+	}
+	return taken
+}
+
 // farthestDismissal is how many words may stand between what is refused and the words that refuse it.
 const farthestDismissal = 6
 
 // dismissal returns the number of words from a property to what dismisses it ("parabens are not ok", "l'argan, surtout pas"), 0 for
-// none, and to the end of that.
-func (c *cues) dismissal(w words, asks bool) (n, all int) {
+// none, and to the end of that. What is the customer's own ("mon savon") is not all of its kind.
+func (c *cues) dismissal(w words, asks, own bool) (n, all int) {
 	if !c.startsProperty(w) {
 		return 0, 0
 	}
 	for at := 1; at <= farthestDismissal && at < len(w); at++ {
-		dismisses := c.Refuse.NoIssue
-		if isSubstance(first(w[:at].concepts())) {
-			dismisses = c.Refuse.Dismissed
-		}
-		if n := dismisses.match(w, at); n > 0 && shop.Types.Among(w[:at].concepts()) == nil {
+		if n := c.dismissedAt(w, at, own); n > 0 {
 			if rest := w[at+n:]; len(rest) > 0 && (rest.endsAt(c.Refuse.Weak.match(rest, 0)) || rest.startsObject()) {
 				return 0, 0 // "l'alcool ne me gêne pas"; "l'argan, je déteste le miel": it is what follows
 			}
@@ -413,6 +453,33 @@ func (c *cues) dismissal(w words, asks bool) (n, all int) {
 	return 0, 0
 }
 
+// dismissedAt returns how many words from one on dismiss what is before it, 0 for none.
+func (c *cues) dismissedAt(w words, at int, own bool) int {
+	before := w[:at].concepts()
+	switch {
+	case isSubstance(first(before)):
+		return max(c.Refuse.Dismissed.match(w, at), c.refusesIt(w, at))
+	case shop.Types.Among(before) == nil:
+		return c.Refuse.NoIssue.match(w, at)
+	case own || len(before) > 1:
+		return 0
+	}
+	if n := max(c.Refuse.Enough.match(w, at), c.Refuse.Dismissed.match(w, at), c.refusesIt(w, at)); n > 0 && w.endsAt(at+n) {
+		return n
+	}
+	return 0 // "un savon, je déteste l'odeur du laurier"
+}
+
+// refusesIt returns how many words from one on refuse what "it" stands for: "je déteste ça". A word alone does not: "sans ça".
+func (c *cues) refusesIt(w words, at int) int {
+	if n := c.Refuse.Strong.match(w, at); n > 1 {
+		if it := c.Refuse.It.match(w, at+n); it > 0 && w.endsAt(at+n+it) {
+			return n + it
+		}
+	}
+	return 0
+}
+
 // farthestObject is how many words from a verb its object ends.
 const farthestObject = 3
 
@@ -422,7 +489,7 @@ func (w words) startsObject() bool {
 }
 
 // endsAt reports whether a clause ends after so many words.
-func (w words) endsAt(n int) bool { return n > 0 && (n == len(w) || w[n].Clause) }
+func (w words) endsAt(n int) bool { return n > 0 && (n >= len(w) || w[n].Clause) }
 
 // longestSubstance is how many words the name of one has: "حبة البركة".
 const longestSubstance = 3

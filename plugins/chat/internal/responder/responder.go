@@ -136,16 +136,19 @@ func New(
 	if r.spelling, err = loadSpelling(spellingsFile, r.vocabulary()); err != nil {
 		return nil, err
 	}
-	for _, set := range []cueSet{r.cues.Refuse.Strong, r.cues.Refuse.Weak, r.cues.Refuse.Dismissed, r.cues.Refuse.Denied, r.cues.Refuse.WithoutIt} {
+	refuse := &r.cues.Refuse
+	for _, set := range []cueSet{
+		refuse.Strong, refuse.Weak, refuse.Dismissed, refuse.Denied, refuse.WithoutIt, refuse.NoIssue, refuse.Enough, refuse.Only,
+	} {
 		set.spell(r.spelling.corrector)
 	}
 	r.assignEntries()
 	return r, nil
 }
 
-// vocabulary returns texts whose words are no typos: those of the training files, the catalogue and the FAQ.
+// vocabulary returns texts whose words are no typos: those of the training files, the refusals, the catalogue and the FAQ.
 func (r *Responder) vocabulary() []string {
-	all := r.classifier.Vocabulary()
+	all := slices.AppendSeq(r.classifier.Vocabulary(), strings.Lines(refusalsFile))
 	for _, n := range r.names {
 		for _, l := range text.Languages {
 			v := n.product.In(l)

@@ -1,4 +1,5 @@
-package intent
+// Package pattern reads texts with alternatives, as the chatbot's files have what customers say: "(where|when) is my (order|parcel|)".
+package pattern
 
 import (
 	"fmt"
@@ -6,17 +7,18 @@ import (
 	"strings"
 )
 
-// pattern is a text with alternatives: its parts one after another, of each part one of the choices.
-type pattern []part
+// Pattern is a text with alternatives: its parts one after another, of each part one of the choices. It may be used concurrently once
+// its lists are filled.
+type Pattern []part
 
 type part struct {
 	list    string // name of a list that stands here, until it is filled
-	choices []pattern
+	choices []Pattern
 	text    string // where there are no choices
 }
 
-// parsePattern reads "(a|b (c|)) <list> d".
-func parsePattern(s string) (pattern, error) {
+// Parse reads "(a|b (c|)) <list> d". It fails where a bracket has no other.
+func Parse(s string) (Pattern, error) {
 	p, rest, err := parseSequence(s)
 	if err == nil && rest != "" {
 		err = fmt.Errorf("%q: a %q too much", s, rest[:1])
@@ -25,13 +27,13 @@ func parsePattern(s string) (pattern, error) {
 }
 
 // parseSequence reads parts up to the end, a "|" or a ")" that is not its own.
-func parseSequence(s string) (p pattern, rest string, err error) {
+func parseSequence(s string) (p Pattern, rest string, err error) {
 	for s != "" && s[0] != '|' && s[0] != ')' {
 		switch s[0] {
 		case '(':
 			choice := part{}
 			for s[0] != ')' {
-				var c pattern
+				var c Pattern
 				if c, s, err = parseSequence(s[1:]); err != nil {
 					return nil, "", err
 				}
@@ -58,8 +60,8 @@ func parseSequence(s string) (p pattern, rest string, err error) {
 	return p, s, nil
 }
 
-// size is how many texts the pattern stands for, or perPattern when there are more.
-func (p pattern) size() int {
+// Size is how many texts the pattern stands for, or most when there are more.
+func (p Pattern) Size(most int) int {
 	n := 1
 	for _, part := range p {
 		if part.choices == nil {
@@ -67,21 +69,38 @@ func (p pattern) size() int {
 		}
 		sum := 0
 		for _, c := range part.choices {
-			sum += c.size()
+			sum += c.Size(most)
 		}
-		n = min(n*sum, perPattern)
+		n = min(n*sum, most)
 	}
 	return n
 }
 
-// pick returns one of the texts.
-func (p pattern) pick(random *rand.Rand) string {
+// Fold goes through a pattern as an automaton does: step takes a state over a piece of text, join makes one of the states that the
+// choices of a part lead to.
+func Fold[S any](p Pattern, from S, step func(S, string) S, join func(S, S) S) S {
+	for _, part := range p {
+		if part.choices == nil {
+			from = step(from, part.text)
+			continue
+		}
+		to := Fold(part.choices[0], from, step, join)
+		for _, c := range part.choices[1:] {
+			to = join(to, Fold(c, from, step, join))
+		}
+		from = to
+	}
+	return from
+}
+
+// Pick returns one of the texts.
+func (p Pattern) Pick(random *rand.Rand) string {
 	var b strings.Builder
 	p.write(&b, random)
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-func (p pattern) write(b *strings.Builder, random *rand.Rand) {
+func (p Pattern) write(b *strings.Builder, random *rand.Rand) {
 	for _, part := range p {
 		if part.choices == nil {
 			b.WriteString(part.text)
@@ -91,8 +110,8 @@ func (p pattern) write(b *strings.Builder, random *rand.Rand) {
 	}
 }
 
-// each yields every text of the pattern, a choice's only once.
-func (p pattern) each(yield func(string)) {
+// Each yields every piece of text that the pattern is made of, once.
+func (p Pattern) Each(yield func(string)) {
 	for _, part := range p {
 		if part.text != "" {
 			yield(part.text)
@@ -101,21 +120,22 @@ func (p pattern) each(yield func(string)) {
 			continue // as often as it is named
 		}
 		for _, c := range part.choices {
-			c.each(yield)
+			c.Each(yield)
 		}
 	}
 }
 
-// lists are the named lists of the training files, by name and language.
-type lists map[[2]string][]pattern
+// Lists are named lists of patterns in several languages. It may not be used concurrently.
+type Lists map[[2]string][]Pattern
 
-func (l lists) add(name, language string, p pattern) {
+// Add adds a pattern to a list.
+func (l Lists) Add(name, language string, p Pattern) {
 	key := [2]string{name, language}
 	l[key] = append(l[key], p)
 }
 
-// fill puts the lists in the place of their names.
-func (l lists) fill(p *pattern, language string) error {
+// Fill puts the lists in the place of their names. It fails where there is none.
+func (l Lists) Fill(p *Pattern, language string) error {
 	for i := range *p {
 		part := &(*p)[i]
 		if part.list != "" {
@@ -124,7 +144,7 @@ func (l lists) fill(p *pattern, language string) error {
 			}
 		}
 		for j := range part.choices {
-			if err := l.fill(&part.choices[j], language); err != nil {
+			if err := l.Fill(&part.choices[j], language); err != nil {
 				return err
 			}
 		}
