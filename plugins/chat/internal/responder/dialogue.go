@@ -1,6 +1,7 @@
 package responder
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/innatural/chatbot/plugins/internal/shop"
@@ -122,7 +123,11 @@ func merge(before, asked *Needs) *Needs {
 	if len(asked.Types) > 0 {
 		n.Types = asked.Types
 	}
-	if len(asked.Concerns)+len(asked.HairType)+len(asked.SkinType) > 0 {
+	switch {
+	case asked.Also:
+		n.Concerns = union(n.Concerns, asked.Concerns)
+		n.HairType, n.SkinType = cmp.Or(asked.HairType, n.HairType), cmp.Or(asked.SkinType, n.SkinType)
+	case len(asked.Concerns)+len(asked.HairType)+len(asked.SkinType) > 0:
 		n.Concerns, n.HairType, n.SkinType = asked.Concerns, asked.HairType, asked.SkinType
 	}
 	if asked.MaxPrice > 0 || asked.AnyPrice {

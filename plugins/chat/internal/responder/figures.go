@@ -62,7 +62,7 @@ func (c *cues) prices(message string) (from, upTo float64) {
 		}
 		limited := most > 0 && most >= least || lessThan.MatchString(folded[:m[0]])
 		switch {
-		case value <= 0, m[6] < 0 && m[5] < len(folded) && isLetter(folded[m[5]]): // "3etr" is a word
+		case value <= 0, m[6] < 0 && (m[5] < len(folded) && isLetter(folded[m[5]]) || m[4] > 0 && isLetter(folded[m[4]-1])): // "3etr", "khirwe3"
 		case least > 0 && !limited, !limited && money && c.Price.Least.in(after):
 			if from == 0 && (money || m[1] == len(folded)) {
 				from = value

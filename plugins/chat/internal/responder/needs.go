@@ -23,6 +23,7 @@ type Needs struct {
 	Forgotten   []string // substances that are wanted no more
 	Quantity    int      // how many are wanted, 0 for not told
 	Cheapest    bool     // the cheapest first
+	Also        bool     // beside what was asked before
 }
 
 // specific reports whether the needs say what for.
@@ -115,6 +116,7 @@ func (r *Responder) understand(q *question) Needs {
 	n.MinPrice, n.MaxPrice = r.cues.prices(q.Message)
 	n.AnyPrice = n.MaxPrice == 0 && r.cues.Price.Any.in(q.words)
 	n.Quantity = r.cues.quantity(q.words)
+	n.Also = r.cues.Also.in(q.words)
 	n.Cheapest = n.MaxPrice == 0 && !n.AnyPrice && slices.Contains(concepts, "cheap")
 	return n
 }
@@ -188,19 +190,26 @@ func (c *cues) describe(n *Needs, w words, concepts []string) {
 	if n.HairType == "" && n.SkinType == "" {
 		n.HairType, n.SkinType = hair, skin
 	}
-	if n.HairType == "" || skin != "" {
+	of, is := concernOfHair, n.HairType
+	if n.SkinType != "" {
+		of, is = concernOfSkin, n.SkinType
+	}
+	if is == "" || n.HairType != "" && skin != "" {
 		return
 	}
-	for id, concern := range concernOfHair {
-		if id != n.HairType && c.Adjectives[id].in(w) {
+	for id, concern := range of {
+		if id != is && c.Adjectives[id].in(w) {
 			n.Concerns = union(n.Concerns, []string{concern})
 		}
 	}
 	slices.Sort(n.Concerns)
 }
 
-// concernOfHair are the concerns that say what types of hair do.
-var concernOfHair = map[string]string{"dry": "dryness", "damaged": "damage", "oily": "oily_scalp", "curly": "curl_definition"}
+// The concerns that say what types of hair and skin do.
+var (
+	concernOfHair = map[string]string{"dry": "dryness", "damaged": "damage", "oily": "oily_scalp", "curly": "curl_definition"}
+	concernOfSkin = map[string]string{"dry": "dry_skin", "oily": "oily_skin", "sensitive": "sensitive_skin"}
+)
 
 // described reads how hair or skin is, where an adjective stands apart from it: "ma peau, sèche", "shampoing gras". The concepts of
 // the message tell of which of the two it is.

@@ -89,6 +89,7 @@ var cuesFile []byte
 type cues struct {
 	And     cueSet // begins what goes on with a talk: "et pour", "what about"
 	Lead    cueSet // stands before that: "ok", "perfect"
+	Also    cueSet // anywhere: adds to what was asked before
 	Correct cueSet // the same, before what is wanted instead: "finalement"
 	Meant   cueSet // anywhere: "je voulais dire"
 	With    cueSet // begins what a product is made of: "au karité"

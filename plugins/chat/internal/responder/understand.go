@@ -225,7 +225,7 @@ func (r *Responder) wantsCheapest(q *question) bool {
 	n := &q.needs
 	fits := q.intent == "recommend" || aboutOne(q.intent) && q.sure < certain
 	return q.Before.Needs != nil && n.Cheapest && fits && len(n.Concerns)+len(n.HairType)+len(n.SkinType) == 0 &&
-		len(n.Types) > 0 && slices.Equal(n.Types, q.Before.Needs.Types)
+		(len(n.Types) == 0 || slices.Equal(n.Types, q.Before.Needs.Types))
 }
 
 // maxBareWords is how many words a message has at most that only names what is wanted: "une huile d'argan".
