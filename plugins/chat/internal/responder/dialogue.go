@@ -38,6 +38,8 @@ func (r *Responder) refines(q *question) bool {
 	}
 	forWhat := len(asked.Concerns)+len(asked.HairType)+len(asked.SkinType) > 0
 	switch {
+	case asked.Also:
+		return true
 	case len(asked.Types) > 0:
 		return !forWhat && (len(said) <= maxOtherType || asked.limited() && slices.Equal(asked.Types, before.Types))
 	case forWhat:

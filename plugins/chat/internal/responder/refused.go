@@ -32,7 +32,7 @@ func (r *Responder) refuse(n *Needs, segment words, around []string) {
 	for i := 0; i < len(segment) && (ingredient || len(concepts) == 0); {
 		part := segment[i : i+r.cues.substances.run(segment[i:])]
 		i += max(1, len(part))
-		if s := part.String(); s != "" && len(part.concepts()) == 0 {
+		if s := part.String(); s != "" && len(part.concepts()) == 0 && !ofPhrase(segment, i-len(part)) {
 			n.Avoid, n.Without = append(n.Avoid, s), append(n.Without, s)
 			ingredient = true
 		}
@@ -380,7 +380,7 @@ func (c *cues) refusedWords(w words, weak bool, lead int) int {
 		if !weak && taken > 0 && c.Refuse.Purpose.match(w, n-1) > 0 {
 			return c.completed(w, taken) // "بدون كحول ضد رائحة العرق"
 		}
-		if n > lead && c.Refuse.Until.match(w, n-1) > 0 || taken > 0 && c.Refuse.Again.match(w, n-1) > 0 && w[n-1].Surface != "à" { // "au karité et à l'argan"
+		if n > lead && c.Refuse.Until.match(w, n-1) > 0 || taken > 0 && c.Refuse.Again.match(w, n-1) > 0 && !c.Refuse.Either.before(w, n-1) && w[n-1].Surface != "à" { // "au karité et à l'argan"
 			break
 		}
 		concepts := w[:n].concepts()
@@ -538,10 +538,10 @@ func (c *cues) adjective(w words, at int) bool {
 	return false
 }
 
-// refusable reports whether what follows "sans" is one type of product, or substances ("huile de coco et sulfates").
+// refusable reports whether what follows "sans" is types of product, or substances ("huile de coco et sulfates").
 func refusable(concepts []string) bool {
-	if len(concepts) == 1 {
-		return isSubstance(concepts[0]) || shop.Types.Among(concepts) != nil
+	if len(shop.Types.Among(concepts)) == len(concepts) {
+		return true
 	}
 	return !slices.ContainsFunc(concepts, func(c string) bool { return !isSubstance(c) && !slices.Contains(alsoSubstances, c) })
 }

@@ -113,6 +113,8 @@ func (r *Responder) decide(q *question) {
 		q.is("cheapest", q.sure)
 	case r.refines(q):
 		q.is(refine, max(q.sure, 0.7))
+	case q.intent == "more" && q.Before.Needs != nil && len(minus(q.needs.Types, q.Before.Needs.Types)) > 0: // "something else: soaps?"
+		q.is("recommend", max(q.sure, 0.7))
 	case len(q.products) == 1 && q.about("vegan") && !q.refuses:
 		q.is("product_ingredients", max(q.sure, certain)) // it is what a product is or is not made of
 	case len(q.Before.Last) > 0 && r.asksOfOneShown(q):
@@ -123,7 +125,7 @@ func (r *Responder) decide(q *question) {
 		q.order == "" && !q.about(afterSalesConcepts...):
 		q.is("recommend", q.sure) // it names a product at least
 	case q.sure < certain && (info.Topic != Products || aboutOne(q.intent) && len(q.products) == 0) && r.asksForProduct(q),
-		aboutOne(q.intent) && len(q.needs.Avoid) > 0 && len(q.needs.Types) > 0 && q.refusesAll():
+		(aboutOne(q.intent) || q.intent == "suitability" && !asks(q.Message)) && len(q.needs.Avoid) > 0 && len(q.needs.Types) > 0 && q.refusesAll():
 		q.is("recommend", q.sure)
 	case q.intent != "more" && q.intent != "cheapest" && len(q.terms(q.Language)) == 0 &&
 		(q.sure < certain || q.intent == "off_topic") && info.Topic != SmallTalk && q.order == "":
@@ -145,7 +147,7 @@ func (r *Responder) decide(q *question) {
 }
 
 // maxAboutPlaced is how many words a message has at most that asks of a product by its place.
-const maxAboutPlaced = 8
+const maxAboutPlaced = 10
 
 // asksOfOneShown reports whether a message asks something of a product by its place in the list shown before, and sets what: "et le
 // prix du premier ?".
@@ -205,11 +207,16 @@ func (r *Responder) asksForProduct(q *question) bool {
 		if q.about("price", "use", "ingredients", "stock") || !q.needs.limited() && len(q.words) > maxBareWords {
 			return false
 		}
-		if r.cues.And.match(q.words, 0) > 0 { // "et côté savons ?"
+		if r.cues.And.match(q.words, 0) > 0 || q.onlyConcepts() { // "et côté savons ?", "baume à lèvres"
 			return true
 		}
 		return !asks(q.Message) && (q.guesses[1].Intent == "recommend" || r.cues.Refuse.Again.match(q.words, 0) > 0 || r.cues.Refuse.Wish.in(q.words))
 	}
+	return q.onlyConcepts()
+}
+
+// onlyConcepts reports whether a message says nothing but what the shop has concepts for.
+func (q *question) onlyConcepts() bool {
 	return !slices.ContainsFunc(q.terms(q.Language), func(t string) bool { return t[0] != '#' })
 }
 
