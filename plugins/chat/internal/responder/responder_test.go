@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/innatural/chatbot/plugins/chat/internal/pattern"
 	"github.com/innatural/chatbot/plugins/internal/shop"
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
@@ -370,10 +371,20 @@ func TestCuesInAnyOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	collect(cues)
+	random := rand.New(rand.NewPCG(1, 2))
+	for line := range strings.Lines(refusalsFile) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' || line[0] == '[' {
+			continue
+		}
+		p, err := pattern.Parse(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		phrases = append(phrases, p.Pick(random))
+	}
 	things := strings.Split("shampoing,savon,perds,tombent,losing,huile,argan,miel,parfum,peau,cheveux,secs,grasse,pellicules,vegan,coffret,12,20 euros,"+
 		"soap,honey,hair,dry,صابون,عسل,شعر,جاف,عطر,خمسة,20 يورو,?,!", ",")
 	r := newTestResponder(t)
-	random := rand.New(rand.NewPCG(1, 2))
 	const sentences, longest = 5000, 7
 	for range sentences {
 		var said []string
