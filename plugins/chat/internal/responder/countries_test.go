@@ -24,7 +24,7 @@ func TestForeignCountries(t *testing.T) {
 
 func TestWhatMeansNothingIsAskedAbout(t *testing.T) {
 	r := newTestResponder(t)
-	for message, want := range map[string]bool{"aaaaaa": true, "zzz hhhhh": true, "ههههه": true, "merci": false} {
+	for message, want := range map[string]bool{"aaaaaa": true, "zzz hhhhh": true, "ههههه": true, "sans": true, "je n'aime pas": true, "merci": false, "sans parfum": false} {
 		if a := r.Answer(Turn{Message: message, Language: "fr"}); (a.Intent.Name == unsure) != want {
 			t.Errorf("%s: taken for %s", message, a.Intent.Name)
 		}

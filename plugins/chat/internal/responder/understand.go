@@ -100,7 +100,7 @@ const (
 func (r *Responder) decide(q *question) {
 	info := r.intents[q.intent]
 	switch {
-	case meansNothing(q.words):
+	case meansNothing(q.words), r.cues.Refuse.Strong.match(q.words, 0) == len(q.words): // "je n'aime pas": what?
 		q.is(unsure, strange)
 	case q.ticket != "" && strings.HasPrefix(q.ticket, "SAV-"):
 		q.is("ticket_status", 1)
