@@ -40,24 +40,17 @@ func read(files fs.FS) ([]line, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read training file: %w", err)
 		}
-		intent, language, number := "", "", 0
-		for s := range strings.Lines(string(content)) {
-			number++
-			s = strings.TrimSpace(s)
-			if s == "" || strings.HasPrefix(s, "#") {
+		for l := range pattern.Lines(string(content)) {
+			intent, language, ok := strings.Cut(l.Section, " ")
+			if !ok {
+				return nil, fmt.Errorf("read %s:%d: \"[%s]\" is not [intent language]", name, l.Number, l.Section)
+			}
+			if l.Text == "" {
 				continue
 			}
-			if strings.HasPrefix(s, "[") {
-				var ok bool
-				intent, language, ok = strings.Cut(strings.Trim(s, "[]"), " ")
-				if !ok {
-					return nil, fmt.Errorf("read %s:%d: %q is not [intent language]", name, number, s)
-				}
-				continue
-			}
-			p, err := pattern.Parse(s)
+			p, err := pattern.Parse(l.Text)
 			if err != nil {
-				return nil, fmt.Errorf("read %s:%d: %w", name, number, err)
+				return nil, fmt.Errorf("read %s:%d: %w", name, l.Number, err)
 			}
 			if list, ok := strings.CutPrefix(intent, "list:"); ok {
 				lists.Add(list, language, p)

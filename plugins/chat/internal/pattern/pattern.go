@@ -1,4 +1,4 @@
-// Package pattern reads texts with alternatives, as the chatbot's files have what customers say: "(where|when) is my (order|parcel|)".
+// Package pattern reads the files of what customers say: sections of texts with alternatives, "(where|when) is my (order|parcel|)".
 package pattern
 
 import (

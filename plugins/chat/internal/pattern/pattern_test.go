@@ -54,6 +54,14 @@ func texts(p Pattern) []string {
 	return all
 }
 
+func TestLines(t *testing.T) {
+	got := slices.Collect(Lines("early\n# none\n\n[a b]\n  one \n[c]"))
+	want := []Line{{1, "", "early"}, {4, "a b", ""}, {5, "a b", "one"}, {6, "c", ""}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 func FuzzPattern(f *testing.F) {
 	for _, s := range []string{"a", "(a|b)", "((a|)|b) c", "<type> x", "(", ")", "|", "<", "a(b", "()", "(|)"} {
 		f.Add(s)

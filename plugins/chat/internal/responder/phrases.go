@@ -141,8 +141,8 @@ type refusals struct {
 	Either    cueSet // before a refusal, makes it none: "with or without"
 }
 
-// longest returns the number of words of the longest phrase that starts at a word and refuses something.
-func (r *refusals) longest(w words, at int) int {
+// match returns the number of words of the longest phrase that starts at a word and refuses something, or looks as if it did.
+func (r *refusals) match(w words, at int) int {
 	return max(r.Strong.match(w, at), r.Dismissed.match(w, at), r.Enough.match(w, at), r.NoIssue.match(w, at), r.Only.match(w, at), r.Weak.match(w, at))
 }
 
@@ -172,29 +172,23 @@ func (r *refusals) load(file string) error {
 		"wish":       &r.Wish,
 		"either":     &r.Either,
 	}
-	var set cueSet
-	number := 0
-	for line := range strings.Lines(file) {
-		number++
-		switch line = strings.TrimSpace(line); {
-		case line == "" || strings.HasPrefix(line, "#"):
-		case strings.HasPrefix(line, "["):
-			section := sections[strings.Trim(line, "[]")]
-			if section == nil {
-				return fmt.Errorf("%d: there is no section %s", number, line)
+	for l := range pattern.Lines(file) {
+		set := sections[l.Section]
+		if l.Text == "" {
+			if set == nil {
+				return fmt.Errorf("%d: there is no section [%s]", l.Number, l.Section)
 			}
-			set = cueSet{}
-			*section = set
-		default:
-			p, err := pattern.Parse(line)
-			if err != nil {
-				return fmt.Errorf("%d: %w", number, err)
-			}
-			if set == nil || insideWord.MatchString(line) {
-				return fmt.Errorf("%d: %q is in no section, or has alternatives within a word", number, line)
-			}
-			set.addPattern(p)
+			*set = cueSet{}
+			continue
 		}
+		p, err := pattern.Parse(l.Text)
+		if err != nil {
+			return fmt.Errorf("%d: %w", l.Number, err)
+		}
+		if set == nil || insideWord.MatchString(l.Text) {
+			return fmt.Errorf("%d: %q is in no section, or has alternatives within a word", l.Number, l.Text)
+		}
+		set.addPattern(p)
 	}
 	return nil
 }
@@ -395,7 +389,7 @@ func (c *cues) plain(w words) words {
 	rest := make(words, 0, len(w))
 	clause := false
 	for i := 0; i < len(w); {
-		kept := max(1, c.Refuse.longest(w, i))
+		kept := max(1, c.Refuse.match(w, i))
 		if n := c.Filler.match(w, i); n > 0 && kept == 1 {
 			clause = clause || w[i].Clause
 			i += n

@@ -378,7 +378,7 @@ func (c *cues) refusedWords(w words, weak bool, lead int) int {
 			break // "pas d'amande, à l'olive plutôt", "not coconut, argan oil"
 		}
 		if !weak && taken > 0 && c.Refuse.Purpose.match(w, n-1) > 0 {
-			return c.completed(w, taken) // "بدون كحول ضد رائحة العرق"
+			return w.completed(taken) // "بدون كحول ضد رائحة العرق"
 		}
 		if n > lead && c.Refuse.Until.match(w, n-1) > 0 || taken > 0 && c.Refuse.Again.match(w, n-1) > 0 && !c.Refuse.Either.before(w, n-1) && w[n-1].Surface != "à" { // "au karité et à l'argan"
 			break
@@ -415,7 +415,7 @@ func (c *cues) refusedWords(w words, weak bool, lead int) int {
 const longestPurpose = 3
 
 // completed returns how many words a type of product takes that may be another one with its purpose.
-func (c *cues) completed(w words, taken int) int {
+func (w words) completed(taken int) int {
 	for n := min(taken+longestPurpose, len(w)); n > taken; n-- {
 		if concepts := w[:n].concepts(); shop.Types.Among(concepts) != nil && !slices.Equal(concepts, w[:taken].concepts()) && refusable(concepts) {
 			return n
@@ -489,7 +489,7 @@ func (w words) startsObject() bool {
 }
 
 // endsAt reports whether a clause ends after so many words.
-func (w words) endsAt(n int) bool { return n > 0 && (n >= len(w) || w[n].Clause) }
+func (w words) endsAt(n int) bool { return n > 0 && (n == len(w) || w[n].Clause) }
 
 // longestSubstance is how many words the name of one has: "حبة البركة".
 const longestSubstance = 3

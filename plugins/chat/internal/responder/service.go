@@ -100,14 +100,13 @@ func (r *Responder) unknown(q *question, a *Answer) {
 // problem answers what went wrong with an order: what the FAQ says of it, and a ticket, as soon as the number of the order is known.
 func (r *Responder) problem(q *question, a *Answer) {
 	r.say(q, a, "sorry")
+	a.Memory.Problem = q.intent
 	draft := &desk.Draft{Order: cmp.Or(q.order, q.earlier), Kind: q.intent, Summary: desk.Summary(q.Message)}
 	if q.order == "" && q.Before.Ticket != "" && q.Before.Problem == q.intent { // more of what a ticket was opened for
 		r.quote(q, a)
 		a.Desk = &DeskRequest{Find: q.Before.Ticket, With: q.earlier}
-		a.Memory.Problem = q.intent
 		return
 	}
-	a.Memory.Problem = q.intent
 	if draft.Order != "" {
 		r.say(q, a, "order", "order", draft.Order)
 		r.quote(q, a)

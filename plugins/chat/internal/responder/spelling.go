@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/innatural/chatbot/plugins/chat/internal/pattern"
 	"github.com/innatural/chatbot/plugins/internal/text"
 )
 
@@ -20,25 +21,17 @@ type spelling struct {
 // loadSpelling reads data/spellings.txt; known are words that are no typos.
 func loadSpelling(file string, known []string) (*spelling, error) {
 	s := &spelling{short: map[string]map[string]words{}, corrector: text.NewCorrector(known)}
-	language := ""
-	number := 0
-	for line := range strings.Lines(file) {
-		number++
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
+	for l := range pattern.Lines(file) {
+		if l.Text == "" {
+			s.short[l.Section] = map[string]words{}
 			continue
 		}
-		if strings.HasPrefix(line, "[") {
-			language = strings.Trim(line, "[]")
-			s.short[language] = map[string]words{}
-			continue
-		}
-		from, to, ok := strings.Cut(line, " = ")
-		if !ok || language == "" {
-			return nil, fmt.Errorf("read spellings.txt:%d: %q is not \"short = long\"", number, line)
+		from, to, ok := strings.Cut(l.Text, " = ")
+		if !ok || l.Section == "" {
+			return nil, fmt.Errorf("read spellings.txt:%d: %q is not \"short = long\"", l.Number, l.Text)
 		}
 		for word := range strings.FieldsSeq(from) {
-			s.short[language][text.Fold(word)] = cutWords(to)
+			s.short[l.Section][text.Fold(word)] = cutWords(to)
 		}
 	}
 	return s, nil
