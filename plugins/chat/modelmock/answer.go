@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -42,7 +43,8 @@ type answer struct {
 	faults  map[Kind]int
 	random  *rand.Rand
 	request request
-	base    chunk // what every chunk has
+	asked   time.Time // the request's end
+	base    chunk     // what every chunk has
 	tokens  []string
 	finish  string
 	usage   usage
@@ -58,7 +60,12 @@ const (
 // complete answers a request for a completion, or misbehaves.
 func (s *Server) complete(w http.ResponseWriter, r *http.Request) {
 	a := &answer{w: w, flush: http.NewResponseController(w).Flush, ctx: r.Context(), phase: BeforeHeaders}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&a.request); err != nil {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	a.asked = time.Now()
+	if err == nil {
+		err = json.Unmarshal(body, &a.request)
+	}
+	if err != nil {
 		writeError(w, http.StatusBadRequest, "invalid_request_error", fmt.Sprintf("decode request: %v", err))
 		return
 	}
@@ -115,10 +122,13 @@ func hangUp(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// pause waits. It returns false when the client has left.
+// pause sends what is written, and waits. It returns false when the client has left.
 func (a *answer) pause(d time.Duration) bool {
 	if d <= 0 {
 		return a.ctx.Err() == nil
+	}
+	if a.flush() != nil {
+		return false
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -130,16 +140,25 @@ func (a *answer) pause(d time.Duration) bool {
 	}
 }
 
-// send writes and flushes. It returns false when the client has left.
-func (a *answer) send(s string) bool {
+// hang sends what is written, and nothing more until the client has left.
+func (a *answer) hang() {
+	_ = a.flush() // what it fails of has left
+	<-a.ctx.Done()
+}
+
+// write writes what is sent with the next pause, or at the end. It returns false when the client has left.
+func (a *answer) write(s string) bool {
 	if a.ctx.Err() != nil {
 		return false
 	}
-	_, err := a.w.Write([]byte(s))
-	return err == nil && a.flush() == nil
+	_, err := io.WriteString(a.w, s)
+	return err == nil
 }
 
-func (a *answer) event(v any) bool { return a.send("data: " + encode(v) + "\n\n") }
+// send writes what must have been sent when it returns.
+func (a *answer) send(s string) bool { return a.write(s) && a.flush() == nil }
+
+func (a *answer) event(v any) bool { return a.write("data: " + encode(v) + "\n\n") }
 
 // encode encodes what always encodes: texts and numbers.
 func encode(v any) string {
@@ -193,10 +212,10 @@ func (a *answer) stream() {
 	}
 	a.phase = BeforeFirstToken
 	if a.has(HangBeforeFirstToken) {
-		<-a.ctx.Done()
+		a.hang()
 		return
 	}
-	if !a.pause(a.profile.FirstToken.draw(a.random)) {
+	if !a.pause(a.profile.FirstToken.draw(a.random) - time.Since(a.asked)) {
 		return
 	}
 	if a.has(ErrorAfterStatus) {
@@ -238,13 +257,14 @@ func (a *answer) streamTokens() bool {
 	for i := range len(a.tokens) + 1 {
 		switch {
 		case a.at(Stall, i):
-			<-a.ctx.Done()
+			a.hang()
 			return false
 		case a.at(Cut, i):
+			_ = a.flush()
 			panic(http.ErrAbortHandler)
 		case a.at(EndedEarly, i):
 			return false
-		case a.at(BrokenJSON, i) && !a.send("data: "+half(encode(a.says("", "…")))+"\n\n"):
+		case a.at(BrokenJSON, i) && !a.write("data: "+half(encode(a.says("", "…")))+"\n\n"):
 			return false
 		case i == len(a.tokens):
 			return true
@@ -282,20 +302,19 @@ func (a *answer) whole() {
 	}
 	a.w.Header().Set("Content-Type", "application/json")
 	if a.has(HangBeforeFirstToken) {
-		_ = a.flush() // what it fails of has left
 		a.phase = BeforeFirstToken
-		<-a.ctx.Done()
+		a.hang()
 		return
 	}
-	if !a.pause(took) {
+	if !a.pause(took - time.Since(a.asked)) {
 		return
 	}
 	a.phase = Streaming
 	body := encode(v)
 	switch {
 	case a.has(Stall):
-		if a.send(half(body)) {
-			<-a.ctx.Done()
+		if a.write(half(body)) {
+			a.hang()
 		}
 	case a.has(Cut):
 		a.send(half(body))
