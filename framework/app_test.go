@@ -25,6 +25,17 @@ import (
 
 // plugin makes a plugin of plain handlers for a test.
 func plugin(name string, handlers framework.Handlers, infos ...framework.HandlerInfo) framework.Plugin {
+	return pluginThat(false, name, handlers, infos...)
+}
+
+// hereAndApart runs a test for handlers that heed their context, which run on the goroutine of their connection, and for others.
+func hereAndApart(t *testing.T, test func(t *testing.T, heeds bool)) {
+	t.Helper()
+	t.Run("here", func(t *testing.T) { test(t, true) })
+	t.Run("apart", func(t *testing.T) { test(t, false) })
+}
+
+func pluginThat(heeds bool, name string, handlers framework.Handlers, infos ...framework.HandlerInfo) framework.Plugin {
 	for handler := range handlers {
 		known := false
 		for _, info := range infos {
@@ -33,6 +44,9 @@ func plugin(name string, handlers framework.Handlers, infos ...framework.Handler
 		if !known {
 			infos = append(infos, framework.HandlerInfo{Name: handler})
 		}
+	}
+	for i := range infos {
+		infos[i].Heeds = heeds
 	}
 	return framework.NewPlugin(framework.Info{Name: name, Handlers: infos}, framework.NoOptions{},
 		func(*framework.Host, framework.NoOptions) (framework.Handlers, error) { return handlers, nil })

@@ -199,7 +199,7 @@ func (rt *route) fetch(ctx context.Context, view Request) (*httpcache.Response, 
 		return nil, err
 	}
 	deadline := time.Now().Add(rt.policy.Timeout.D())
-	r, first, stop, err := c.wait(nil, deadline)
+	r, first, stop, err := c.apart(nil, deadline)
 	stop()
 	if err != nil {
 		return nil, err

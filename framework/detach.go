@@ -17,9 +17,10 @@ import (
 	"github.com/innatural/chatbot/framework/telemetry"
 )
 
-// call is one run of a handler, on its own goroutine, on its own copy of the request. The goroutine that serves the
-// connection waits for it no longer than the route allows: past that the call is abandoned, and its result goes nowhere. It is
-// the handler's context too: the deadline is told without a timer of its own.
+// call is one run of a handler, on its own copy of the request. Most run apart, on a goroutine of their own, for which the goroutine that
+// serves the connection waits no longer than the route allows: past that the call is abandoned, and its result goes nowhere. Those that
+// heed their context run here, on the goroutine of the connection. It is the handler's context too: the deadline is told without a timer
+// of its own.
 type call struct {
 	context.Context
 	cancel   context.CancelCauseFunc
@@ -59,7 +60,7 @@ type result struct {
 	err      error
 }
 
-// start runs the route's handler, once there is a place for it. It refuses when too many abandoned handlers still run, and when the
+// start prepares a run of the route's handler, once there is a place for it: apart or here must follow. It refuses when too many abandoned handlers still run, and when the
 // server is overloaded; never critical work, by which somebody finds out what is wrong. The request is copied only when it is let in.
 func (a *App) start(ctx context.Context, rt *route, request func() Request) (*call, error) {
 	if rt.priority != limit.Critical && a.abandoned.Load() >= int64(rt.gen.policy.Server.MaxAbandoned) {
@@ -78,7 +79,6 @@ func (a *App) start(ctx context.Context, rt *route, request func() Request) (*ca
 		c.deadline = time.Now().Add(rt.policy.Timeout.D())
 	}
 	rt.gen.hold()
-	go c.run()
 	if c.upload != nil {
 		c.upload.begin(func(err error) { c.cancel(unreadable(err, &rt.gen.policy.Server)) })
 	}
@@ -88,12 +88,97 @@ func (a *App) start(ctx context.Context, rt *route, request func() Request) (*ca
 // errExited is the outcome of a handler that calls runtime.Goexit, as a failing assertion of a test does.
 var errExited = errors.New("handler ended its goroutine")
 
-func (c *call) run() {
+// apart runs the handler on a goroutine of its own, and waits for it: see wait.
+func (c *call) apart(conn net.Conn, deadline time.Time) (r result, first []byte, stop func(), err error) {
+	go c.run(nil)
+	return c.wait(conn, deadline, nil)
+}
+
+// here runs the handler on the goroutine of the connection, and returns what wait does. Of one that answers with a stream, the stream runs
+// apart.
+func (c *call) here(conn net.Conn, deadline time.Time) (r result, first []byte, stop func(), err error) {
+	a := c.attend(conn, deadline)
+	letOthersIn()
+	response, err := c.handle()
+	stop = a.leave()
+	if err == nil && (response.Stream != nil || response.Upgrade != nil) {
+		go c.run(response)
+		return c.wait(conn, deadline, stop)
+	}
+	c.route.slow.Store(time.Since(a.began) > watchDelay)
+	c.leave(err == nil)
+	c.err = err
+	err = c.outcome(err)
+	c.finish()
+	c.route.gen.release()
+	if stop == nil {
+		stop = func() {}
+	}
+	return result{response: response}, nil, stop, err
+}
+
+// attendant ends the context of a call that runs here when its time is over, or its client has left.
+type attendant struct {
+	*call
+	conn  net.Conn
+	began time.Time
+	due   time.Time
+
+	mu    sync.Mutex
+	timer *time.Timer
+	stop  func() // of the watch; nil before it
+	over  bool
+}
+
+func (c *call) attend(conn net.Conn, due time.Time) *attendant {
+	a := &attendant{call: c, conn: conn, began: time.Now(), due: due}
+	first := min(watchDelay, due.Sub(a.began))
+	if c.route.slow.Load() {
+		a.watch()
+		first = due.Sub(a.began)
+	}
+	a.mu.Lock() // until the timer is there
+	defer a.mu.Unlock()
+	a.timer = time.AfterFunc(first, a.look)
+	return a
+}
+
+func (a *attendant) watch() {
+	a.stop = a.app.watchers.watch(a.conn, func() { a.cancel(ErrClientGone) })
+}
+
+func (a *attendant) look() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.over:
+	case !time.Now().Before(a.due):
+		a.cancel(ErrTimeout)
+	default:
+		if a.stop == nil {
+			a.watch()
+		}
+		a.timer.Reset(time.Until(a.due))
+	}
+}
+
+// leave ends the attendance, and returns what stops the watch, nil where there is none.
+func (a *attendant) leave() (stop func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.over = true
+	a.timer.Stop()
+	return a.stop
+}
+
+// letOthersIn lets those come as far as the gate who wait for a processor: they would be a queue that the gate does not see, as the
+// scheduler runs each handler to its end before it lets the next request begin.
+func letOthersIn() { runtime.Gosched() }
+
+// run runs the handler, unless it has returned its response already, and its stream.
+func (c *call) run(response *Response) {
 	defer c.route.gen.release()
 	defer c.finish()
-	// Those who wait for a processor, and not for the gate, would be a queue that the gate does not see: the scheduler would run each
-	// handler to its end before it let the next request come as far as the gate.
-	runtime.Gosched()
 	var s *Stream
 	answered, end := false, errExited
 	defer func() {
@@ -107,7 +192,11 @@ func (c *call) run() {
 			s.end(end)
 		}
 	}()
-	response, err := c.handle()
+	var err error
+	if response == nil {
+		letOthersIn()
+		response, err = c.handle()
+	}
 	answered = true
 	if err != nil || response.Stream == nil && response.Upgrade == nil {
 		c.answer(result{response: response, err: err})
@@ -205,10 +294,14 @@ const uploadCheck = 100 * time.Millisecond
 // timers are reused: each request that runs a handler needs one.
 var timers = sync.Pool{New: func() any { return time.NewTimer(time.Hour) }}
 
-// wait waits for the handler's answer, for a stream with its first piece, and watches conn meanwhile. The returned stop
-// ends the watch and is never nil; a stream calls it at its end.
-func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, stop func(), err error) {
-	stop = func() {}
+// wait waits for the handler's answer, for a stream with its first piece, and watches conn meanwhile, unless it is watched already, which
+// watched stops. The returned stop ends the watch and is never nil; a stream calls it at its end.
+func (c *call) wait(conn net.Conn, deadline time.Time, watched func()) (r result, first []byte, stop func(), err error) {
+	if stop = watched; stop == nil {
+		stop = func() {}
+	} else {
+		conn = nil
+	}
 	timer := timers.Get().(*time.Timer) //nolint:forcetypeassert // the pool holds nothing else
 	defer timers.Put(timer)
 	timeout := c.route.policy.Timeout.D()
@@ -221,7 +314,7 @@ func (c *call) wait(conn net.Conn, deadline time.Time) (r result, first []byte, 
 	longest := deadline.Sub(began)
 	if conn != nil && c.upload == nil && c.route.slow.Load() {
 		watch()
-	} else {
+	} else if conn != nil {
 		longest = min(longest, watchDelay)
 	}
 	timer.Reset(longest)

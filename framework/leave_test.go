@@ -15,7 +15,9 @@ import (
 )
 
 // The promise is 100 ms, for clients of JSON and of streams, whichever way they leave.
-func TestALeavingClientIsSeenAtOnce(t *testing.T) {
+func TestALeavingClientIsSeenAtOnce(t *testing.T) { hereAndApart(t, testALeavingClientIsSeenAtOnce) }
+
+func testALeavingClientIsSeenAtOnce(t *testing.T, heeds bool) {
 	entered, left := make(chan struct{}), make(chan error, 1)
 	wait := func(ctx context.Context) error {
 		entered <- struct{}{}
@@ -33,7 +35,7 @@ handler = "test"
 method = "POST"
 path = "/stream"
 handler = "test.stream"
-`, plugin("test", framework.Handlers{
+`, pluginThat(heeds, "test", framework.Handlers{
 		"test": func(ctx context.Context, _ *framework.Request) (*framework.Response, error) { return nil, wait(ctx) },
 		"test.stream": func(context.Context, *framework.Request) (*framework.Response, error) {
 			r := framework.EventStream(func(ctx context.Context, w *framework.Stream) error {
@@ -89,6 +91,10 @@ handler = "test.stream"
 
 // Where the last answer was slow, the client is watched from the start.
 func TestALeavingClientIsSeenWhereAnswersAreSlow(t *testing.T) {
+	hereAndApart(t, testALeavingClientIsSeenWhereAnswersAreSlow)
+}
+
+func testALeavingClientIsSeenWhereAnswersAreSlow(t *testing.T, heeds bool) {
 	entered, left := make(chan struct{}), make(chan error, 1)
 	s := frameworktest.Start(t, `
 version = 1
@@ -96,7 +102,7 @@ version = 1
 method = "GET"
 path = "/test"
 handler = "test"
-`, plugin("test", framework.Handlers{"test": func(ctx context.Context, req *framework.Request) (*framework.Response, error) {
+`, pluginThat(heeds, "test", framework.Handlers{"test": func(ctx context.Context, req *framework.Request) (*framework.Response, error) {
 		if req.Query("answer") != "" {
 			time.Sleep(30 * time.Millisecond)
 			return framework.Text("late"), nil

@@ -129,7 +129,11 @@ func (x *exchange) handle() (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, first, stop, err := c.wait(x.http.Conn(), x.start.Add(x.route.policy.Timeout.D()))
+	run := (*call).apart
+	if x.route.info.Heeds && c.upload == nil {
+		run = (*call).here
+	}
+	r, first, stop, err := run(c, x.http.Conn(), x.start.Add(x.route.policy.Timeout.D()))
 	if err != nil || r.stream == nil {
 		stop()
 		if !x.upload.close() {

@@ -192,6 +192,10 @@ slow = "1ms"
 }
 
 func TestDisconnectEndsTheHandlersContext(t *testing.T) {
+	hereAndApart(t, testDisconnectEndsTheHandlersContext)
+}
+
+func testDisconnectEndsTheHandlersContext(t *testing.T, heeds bool) {
 	for _, kind := range []string{"plain", "stream", "stream before its first piece"} {
 		t.Run(kind, func(t *testing.T) {
 			entered, left := make(chan struct{}), make(chan error, 1)
@@ -201,7 +205,7 @@ func TestDisconnectEndsTheHandlersContext(t *testing.T) {
 				left <- context.Cause(ctx)
 			}
 			s := frameworktest.Start(t, "version = 1\n[[routes]]\npath = \"/\"\nhandler = \"test\"\n",
-				plugin("test", framework.Handlers{"test": func(ctx context.Context, _ *framework.Request) (*framework.Response, error) {
+				pluginThat(heeds, "test", framework.Handlers{"test": func(ctx context.Context, _ *framework.Request) (*framework.Response, error) {
 					if kind == "plain" {
 						wait(ctx)
 						return framework.Text("nobody"), nil
@@ -239,6 +243,10 @@ func TestDisconnectEndsTheHandlersContext(t *testing.T) {
 }
 
 func TestKeepAliveRequestsAreNotCancelled(t *testing.T) {
+	hereAndApart(t, testKeepAliveRequestsAreNotCancelled)
+}
+
+func testKeepAliveRequestsAreNotCancelled(t *testing.T, heeds bool) {
 	var cancelled atomic.Int64
 	s := frameworktest.Start(t, `
 version = 1
@@ -253,7 +261,7 @@ handler = "test"
 [[routes]]
 path = "/watched"
 handler = "test.watched"
-`, plugin("test", framework.Handlers{
+`, pluginThat(heeds, "test", framework.Handlers{
 		"test": func(ctx context.Context, _ *framework.Request) (*framework.Response, error) {
 			if ctx.Err() != nil {
 				cancelled.Add(1)
@@ -291,8 +299,12 @@ handler = "test.watched"
 }
 
 func TestPipelinedRequestsAreNotCancelled(t *testing.T) {
+	hereAndApart(t, testPipelinedRequestsAreNotCancelled)
+}
+
+func testPipelinedRequestsAreNotCancelled(t *testing.T, heeds bool) {
 	s := frameworktest.Start(t, "version = 1\n[[routes]]\npath = \"/\"\nhandler = \"test\"\n",
-		plugin("test", framework.Handlers{"test": func(ctx context.Context, _ *framework.Request) (*framework.Response, error) {
+		pluginThat(heeds, "test", framework.Handlers{"test": func(ctx context.Context, _ *framework.Request) (*framework.Response, error) {
 			select {
 			case <-ctx.Done():
 				return nil, context.Cause(ctx)

@@ -187,7 +187,7 @@ func (rt *route) forward(ctx context.Context, req Request) (*httpcache.Origin, e
 	if err != nil {
 		return nil, err
 	}
-	r, first, stop, err := c.wait(nil, time.Now().Add(rt.policy.Timeout.D()))
+	r, first, stop, err := c.apart(nil, time.Now().Add(rt.policy.Timeout.D()))
 	stop()
 	if err != nil {
 		return nil, err

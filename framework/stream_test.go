@@ -29,8 +29,8 @@ timeout = "500ms"
 stream = { idle = "1s", max = "2s" }
 `
 
-func streamServer(t *testing.T, f func(ctx context.Context, w *framework.Stream) error, failed func(error) []byte) *frameworktest.Server {
-	return frameworktest.Start(t, streamPolicy, plugin("test", framework.Handlers{
+func streamServer(t *testing.T, heeds bool, f func(ctx context.Context, w *framework.Stream) error, failed func(error) []byte) *frameworktest.Server {
+	return frameworktest.Start(t, streamPolicy, pluginThat(heeds, "test", framework.Handlers{
 		"test": func(context.Context, *framework.Request) (*framework.Response, error) {
 			r := framework.EventStream(f)
 			r.StreamFailed = failed
@@ -59,7 +59,7 @@ func open(t *testing.T, s *frameworktest.Server, header ...string) *http.Respons
 // The replaced layer compressed streams and never flushed the compressor.
 func TestAStreamIsFlushedWhateverTheBrowserAccepts(t *testing.T) {
 	next := make(chan struct{})
-	s := streamServer(t, func(_ context.Context, w *framework.Stream) error {
+	s := streamServer(t, false, func(_ context.Context, w *framework.Stream) error {
 		for i := range 3 {
 			if i > 0 {
 				<-next
@@ -91,7 +91,7 @@ func TestAStreamIsFlushedWhateverTheBrowserAccepts(t *testing.T) {
 
 func TestEachEventIsOneChunk(t *testing.T) {
 	big := strings.Repeat("x", 20_000)
-	s := streamServer(t, func(_ context.Context, w *framework.Stream) error {
+	s := streamServer(t, false, func(_ context.Context, w *framework.Stream) error {
 		for range 3 {
 			if err := w.Event(big); err != nil {
 				return err
@@ -115,7 +115,7 @@ func TestEachEventIsOneChunk(t *testing.T) {
 }
 
 func TestAnHTTP10ClientGetsAStreamWithoutChunks(t *testing.T) {
-	s := streamServer(t, func(_ context.Context, w *framework.Stream) error {
+	s := streamServer(t, false, func(_ context.Context, w *framework.Stream) error {
 		for i := range 3 {
 			if err := w.Event(i); err != nil {
 				return err
@@ -139,14 +139,22 @@ func TestAnHTTP10ClientGetsAStreamWithoutChunks(t *testing.T) {
 }
 
 func TestAStreamThatFailsBeforeItsFirstPieceIsAnHTTPError(t *testing.T) {
-	s := streamServer(t, func(context.Context, *framework.Stream) error { return framework.NotFound("nothing to stream") }, nil)
+	hereAndApart(t, testAStreamThatFailsBeforeItsFirstPieceIsAnHTTPError)
+}
+
+func testAStreamThatFailsBeforeItsFirstPieceIsAnHTTPError(t *testing.T, heeds bool) {
+	s := streamServer(t, heeds, func(context.Context, *framework.Stream) error { return framework.NotFound("nothing to stream") }, nil)
 	if res := open(t, s); res.StatusCode != http.StatusNotFound {
 		t.Errorf("got %d", res.StatusCode)
 	}
 }
 
 func TestAStreamWithoutAFirstPieceTimesOut(t *testing.T) {
-	s := streamServer(t, func(ctx context.Context, _ *framework.Stream) error {
+	hereAndApart(t, testAStreamWithoutAFirstPieceTimesOut)
+}
+
+func testAStreamWithoutAFirstPieceTimesOut(t *testing.T, heeds bool) {
+	s := streamServer(t, heeds, func(ctx context.Context, _ *framework.Stream) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}, nil)
@@ -155,7 +163,9 @@ func TestAStreamWithoutAFirstPieceTimesOut(t *testing.T) {
 	}
 }
 
-func TestAStreamEndsAsItsPolicySays(t *testing.T) {
+func TestAStreamEndsAsItsPolicySays(t *testing.T) { hereAndApart(t, testAStreamEndsAsItsPolicySays) }
+
+func testAStreamEndsAsItsPolicySays(t *testing.T, heeds bool) {
 	last := func(err error) []byte { return fmt.Appendf(nil, "data: failed %v\n\n", err) }
 	for _, c := range []struct {
 		name   string
@@ -215,7 +225,7 @@ func TestAStreamEndsAsItsPolicySays(t *testing.T) {
 		}, nil, `"a"`, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := streamServer(t, c.f, c.failed)
+			s := streamServer(t, heeds, c.f, c.failed)
 			var got string
 			err := events(open(t, s).Body, func(data string) { got = data })
 			if got != c.want || (err != nil) != c.broken {
@@ -227,7 +237,7 @@ func TestAStreamEndsAsItsPolicySays(t *testing.T) {
 
 func TestHEADOfAStreamRunsNothingOn(t *testing.T) {
 	ended := make(chan error, 1)
-	s := streamServer(t, func(_ context.Context, w *framework.Stream) error {
+	s := streamServer(t, false, func(_ context.Context, w *framework.Stream) error {
 		var err error
 		for err == nil {
 			err = w.Event("a")
@@ -246,9 +256,13 @@ func TestHEADOfAStreamRunsNothingOn(t *testing.T) {
 
 // What follows the header of an answer that has no body would be taken for the next answer.
 func TestAStreamOfAnAnswerWithoutABodyIsItsHeader(t *testing.T) {
+	hereAndApart(t, testAStreamOfAnAnswerWithoutABodyIsItsHeader)
+}
+
+func testAStreamOfAnAnswerWithoutABodyIsItsHeader(t *testing.T, heeds bool) {
 	for _, status := range []int{http.StatusNoContent, http.StatusNotModified} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
-			s := frameworktest.Start(t, streamPolicy, plugin("test", framework.Handlers{
+			s := frameworktest.Start(t, streamPolicy, pluginThat(heeds, "test", framework.Handlers{
 				"test": func(context.Context, *framework.Request) (*framework.Response, error) {
 					r := framework.EventStream(func(_ context.Context, w *framework.Stream) error { return w.Event("a") })
 					r.Status = status

@@ -22,6 +22,10 @@ type Handler struct {
 	Always bool   // it answers while the server stops or is overloaded, as health checks must
 	Admin  bool   // it is for who runs the server: its routes need audience = "admin"
 
+	// Heeds says that it returns soon after its context has ended, whatever it waits for. Then it runs on the goroutine of its
+	// connection, which costs less than one of its own; and what does not return after all, holds its connection.
+	Heeds bool
+
 	// Gateway says that it passes requests on to another server, and its answers back (RFC 9110, section 3.7): bodies arrive
 	// piece by piece, an answer is whole, a stream or a change of protocol, and goes out with the headers that it has.
 	Gateway bool

@@ -65,7 +65,7 @@ func Plugin() framework.Plugin {
 			{Name: "chat.ticket", Admin: true, Doc: "Closes a ticket or opens it again."},
 			{Name: "chat.erase", Admin: true, Doc: "Erases what is kept of a customer."},
 			{Name: "chat.recommendations", Doc: "Recommends products for a hair type and concerns."},
-			{Name: "chat.completions", Doc: "Answers as OpenAI's chat completions do, stream and not.", Stream: true},
+			{Name: "chat.completions", Doc: "Answers as OpenAI's chat completions do, stream and not.", Stream: true, Heeds: true},
 			{Name: "chat.models", Doc: "Lists the one model, as OpenAI's API does."},
 		},
 	}, Options{
