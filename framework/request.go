@@ -252,20 +252,16 @@ func (r *Request) DecodeJSON(v any) error {
 			Message: "send the body as application/json",
 		}
 	}
-	d := json.NewDecoder(bytes.NewReader(r.body))
-	err := d.Decode(v)
+	err := json.Unmarshal(r.body, v)
 	if err == nil {
-		if _, err = d.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
-		err = errors.New("more than one value")
+		return nil
 	}
 	var wrong *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &wrong) && wrong.Field != "":
 		return BadRequest("the body is not valid", Detail{wrong.Field, "wrong type: " + wrong.Value})
-	case errors.Is(err, io.EOF):
+	case len(bytes.TrimSpace(r.body)) == 0:
 		return &Error{Status: http.StatusBadRequest, Code: "invalid_json", Message: "the body is empty; send a JSON object"}
 	case errors.As(err, &syntax):
 		return &Error{

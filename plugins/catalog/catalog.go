@@ -159,7 +159,7 @@ func (c catalog) search(_ context.Context, req *framework.Request) (*framework.R
 		return nil, invalid(wrong)
 	}
 	language = cmp.Or(language, text.Detect(q), text.French)
-	hits := c.Search(q, language, limit)
+	hits := c.Search(text.Tokens(q), language, limit)
 	if len(hits) == 0 {
 		c.searches.With(language, "none").Inc()
 		message, _ := nothingFound.In(language)

@@ -177,6 +177,7 @@ func (c *chat) reserve(ctx context.Context, t *turn, next func(context.Context) 
 // ask has a model answer, sentence by sentence as far as they are borne out.
 func (c *chat) ask(ctx context.Context, t *turn, _ func(context.Context) error) error {
 	a := &asking{chat: c, turn: t, guard: c.shop.NewGuard(t.reply.Evidence, t.Message)}
+	a.guard.Sentences = t.Whole
 	source, language := t.reply.Source, t.reply.Language
 	t.reply.Source, t.reply.Language = fromModel, t.language
 	prompt := t.prompt

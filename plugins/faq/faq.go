@@ -113,7 +113,7 @@ func (f faq) answer(_ context.Context, req *framework.Request) (*framework.Respo
 		return nil, framework.BadRequest("the request is not valid", wrong...)
 	}
 	language = cmp.Or(language, text.Detect(q), text.French)
-	entry, _, ok := f.Search(q, language)
+	entry, _, ok := f.Search(text.Tokens(q), language)
 	if !ok {
 		f.searches.With(language, "none").Inc()
 		message, actual := nothingFound.In(language)

@@ -168,10 +168,10 @@ const (
 	weakHit      = 0.25 // of the best score: what is less has nothing to do with the question
 )
 
-// Search returns the products and bundles that answer a question in any of the languages, best first, at most limit. The language
-// decides when the question itself doesn't tell its own. A question that is about none of them finds none.
-func (c *Catalogue) Search(query, language string, limit int) []ProductHit {
-	found := c.index.Search(query, cmp.Or(text.Detect(query), language), len(c.items))
+// Search returns the products and bundles that answer the words of a question in any of the languages, best first, at most limit. The
+// language decides when the question itself doesn't tell its own. A question that is about none of them finds none.
+func (c *Catalogue) Search(query []text.Token, language string, limit int) []ProductHit {
+	found := c.index.Search(query, cmp.Or(text.DetectOf(query), language), len(c.items))
 	hits := make([]ProductHit, 0, len(found))
 	for _, h := range found {
 		if !answers(h) {

@@ -44,28 +44,28 @@ type FAQHit struct {
 	Entry    *Entry
 	Score    float64
 	Coverage float64 // the share of the question that the entry answers, 0 to 1
+	Rank     int     // from 0, among all that share words with the question, also those that are no answer to it
 }
 
-// SearchAll returns the entries that answer a question, best first, at most limit. The language decides when the question
-// itself doesn't tell its own.
-func (f *FAQ) SearchAll(query, language string, limit int) []FAQHit {
+// SearchAll returns those of the limit best entries that answer the words of a question, best first. The language decides when the
+// question itself doesn't tell its own.
+func (f *FAQ) SearchAll(query []text.Token, language string, limit int) []FAQHit {
 	var hits []FAQHit
-	for _, h := range f.index.Search(query, cmp.Or(text.Detect(query), language), limit) {
+	for rank, h := range f.index.Search(query, cmp.Or(text.DetectOf(query), language), limit) {
 		if answers(h) {
-			hits = append(hits, FAQHit{&f.Entries[h.Doc], h.Score, h.Coverage})
+			hits = append(hits, FAQHit{&f.Entries[h.Doc], h.Score, h.Coverage, rank})
 		}
 	}
 	return hits
 }
 
-// Search returns the entry that answers a question in any of the languages, its score, and whether there is one. The language
-// decides when the question itself doesn't tell its own.
-func (f *FAQ) Search(query, language string) (*Entry, float64, bool) {
-	hits := f.index.Search(query, cmp.Or(text.Detect(query), language), 1)
-	if len(hits) == 0 || !answers(hits[0]) {
+// Search returns the entry that answers the words of a question best, its score, and whether there is one: see SearchAll.
+func (f *FAQ) Search(query []text.Token, language string) (*Entry, float64, bool) {
+	hits := f.SearchAll(query, language, 1)
+	if len(hits) == 0 {
 		return nil, 0, false
 	}
-	return &f.Entries[hits[0].Doc], hits[0].Score, true
+	return hits[0].Entry, hits[0].Score, true
 }
 
 func (f *FAQ) build() {

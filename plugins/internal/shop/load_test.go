@@ -109,7 +109,7 @@ func TestLoadCatalogueForms(t *testing.T) {
 			t.Errorf("%s: not as it should be", what)
 		}
 	}
-	if got := c.Search("savon", "ar", 3); len(got) == 0 || got[0].Product != p1 {
+	if got := c.Search(text.Tokens("savon"), "ar", 3); len(got) == 0 || got[0].Product != p1 {
 		t.Errorf("searching for soap found %v", got)
 	}
 	if c.Find("nothing") != nil {
@@ -262,7 +262,7 @@ func TestLoadFAQ(t *testing.T) {
 	if question != "Do you deliver?" || answer != "Yes." || language != "en" {
 		t.Errorf("%q, %q in %s: question and answer must be in one language", question, answer, language)
 	}
-	if e, _, ok := f.Search("livraison", "fr"); !ok || e.ID != "faq-1" {
+	if e, _, ok := f.Search(text.Tokens("livraison"), "fr"); !ok || e.ID != "faq-1" {
 		t.Errorf("found %v, %v by a keyword", e, ok)
 	}
 	for file, want := range map[string]string{
@@ -310,7 +310,7 @@ func FuzzLoadCatalogue(f *testing.F) {
 					t.Error("a list is nil")
 				}
 			}
-			c.Search(p.Name.String(), "fr", 3)
+			c.Search(text.Tokens(p.Name.String()), "fr", 3)
 		}
 		c.Recommend(Needs{Concerns: []string{"hair_loss"}}, "en", 3)
 	})

@@ -100,7 +100,7 @@ func (c *Catalogue) understand(n Needs) *wanted {
 		if w.concerns = append(w.concerns, ids...); ids != nil {
 			continue
 		}
-		for _, hit := range c.Search(s, "", 5) {
+		for _, hit := range c.Search(text.Tokens(s), "", 5) {
 			w.found[hit.Product] = max(w.found[hit.Product], hit.Coverage)
 		}
 	}
@@ -161,24 +161,21 @@ func holdsAll(list, wanted []string) bool {
 func (w *wanted) narrow(products []*Product) (kept []*Product, missed []string) {
 	typed := func(p *Product) bool { return len(w.types) == 0 || slices.Contains(w.types, p.Type) }
 	priced := func(p *Product) bool { return w.maxPrice <= 0 || p.Price > 0 && p.Price <= w.maxPrice }
-	for _, try := range []struct {
-		fits   func(*Product) bool
-		missed []string
-	}{
-		{func(p *Product) bool { return typed(p) && priced(p) }, nil},
-		{typed, []string{"maxPrice"}},
-		{priced, []string{"types"}},
-	} {
-		for _, p := range products {
-			if try.fits(p) {
-				kept = append(kept, p)
-			}
-		}
-		if len(kept) > 0 {
-			return kept, try.missed
-		}
+	both := func(p *Product) bool { return typed(p) && priced(p) }
+	switch {
+	case slices.ContainsFunc(products, both):
+		return having(products, both), nil
+	case slices.ContainsFunc(products, typed):
+		return having(products, typed), []string{"maxPrice"}
+	case slices.ContainsFunc(products, priced):
+		return having(products, priced), []string{"types"}
 	}
 	return products, []string{"maxPrice", "types"}
+}
+
+// having keeps the products that are so, in place.
+func having(products []*Product, so func(*Product) bool) []*Product {
+	return slices.DeleteFunc(products, func(p *Product) bool { return !so(p) })
 }
 
 // Weights of what matches. A product for few hair or skin types is a better match than one for all of them.

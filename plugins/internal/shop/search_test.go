@@ -85,7 +85,7 @@ func TestSearchFindsProducts(t *testing.T) {
 		want, all := strings.CutPrefix(q.want, "!")
 		// The language of the page is not always that of the customer.
 		for _, language := range []string{"fr", "en", "ar", ""} {
-			hits := c.Search(q.query, language, 3)
+			hits := c.Search(text.Tokens(q.query), language, 3)
 			matches, first := 0, 0
 			var got []string
 			for i, h := range hits {
@@ -144,7 +144,7 @@ func TestSearchFindsFAQ(t *testing.T) {
 	_, f := ours(t)
 	for _, q := range faqQuestions {
 		for _, language := range []string{"fr", "en", "ar", ""} {
-			e, score, ok := f.Search(q.query, language)
+			e, score, ok := f.Search(text.Tokens(q.query), language)
 			if !ok || e.ID != q.want || score <= 0 {
 				id := ""
 				if e != nil {
@@ -169,10 +169,10 @@ func TestSearchFindsNothing(t *testing.T) {
 	c, f := ours(t)
 	for _, q := range nonsense {
 		for _, language := range []string{"fr", "en", "ar", ""} {
-			if hits := c.Search(q, language, 3); len(hits) > 0 {
+			if hits := c.Search(text.Tokens(q), language, 3); len(hits) > 0 {
 				t.Errorf("%q in %q: found %s (%.2f)", q, language, hits[0].Product.ID, hits[0].Coverage)
 			}
-			if e, score, ok := f.Search(q, language); ok || e != nil || score != 0 {
+			if e, score, ok := f.Search(text.Tokens(q), language); ok || e != nil || score != 0 {
 				t.Errorf("%q in %q: found %s", q, language, e.ID)
 			}
 		}
@@ -182,11 +182,11 @@ func TestSearchFindsNothing(t *testing.T) {
 func TestSearchLimit(t *testing.T) {
 	c, _ := ours(t)
 	for limit, want := range map[int]int{-1: 0, 0: 0, 1: 1, 3: 3} {
-		if hits := c.Search("shampooing", "fr", limit); len(hits) != want {
+		if hits := c.Search(text.Tokens("shampooing"), "fr", limit); len(hits) != want {
 			t.Errorf("limit %d: %d hits", limit, len(hits))
 		}
 	}
-	hits := c.Search("shampooing", "fr", 1000)
+	hits := c.Search(text.Tokens("shampooing"), "fr", 1000)
 	if len(hits) < 8 {
 		t.Errorf("%d hits without a limit", len(hits))
 	}
@@ -206,8 +206,8 @@ func TestSearchConcurrently(t *testing.T) {
 	for range 8 {
 		wait.Go(func() {
 			for _, q := range productQuestions {
-				c.Search(q.query, "", 3)
-				f.Search(q.query, "")
+				c.Search(text.Tokens(q.query), "", 3)
+				f.Search(text.Tokens(q.query), "")
 				c.Recommend(Needs{Concerns: []string{q.query}}, "ar", 3)
 			}
 		})
@@ -282,14 +282,14 @@ func BenchmarkSearch(b *testing.B) {
 		b.Run(q, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				c.Search(q, "fr", 10)
+				c.Search(text.Tokens(q), "fr", 10)
 			}
 		})
 	}
 	b.Run("faq", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			f.Search("combien coûte la livraison", "fr")
+			f.Search(text.Tokens("combien coûte la livraison"), "fr")
 		}
 	})
 }

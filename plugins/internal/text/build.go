@@ -48,7 +48,11 @@ func (b *Builder) Add(doc, field int, language, s string) {
 			continue
 		}
 		key := fieldKey{lang, doc, field}
-		b.lex.terms(tokens, lang, func(t Token) string { return b.stem(t, lang) }, func(t term) {
+		words := make([]*entry, len(tokens))
+		for i, t := range tokens {
+			words[i] = b.lex.withStem(b.lex.entry(t), lang, b.stem(t, lang))
+		}
+		terms(words, lang, func(t term) {
 			b.fields[key] = append(b.fields[key], t.text)
 		})
 	}
@@ -68,7 +72,7 @@ func (b *Builder) known(t Token) *wordCount {
 func (b *Builder) stem(t Token, lang int) string {
 	w := b.known(t)
 	if w.stems[lang] == "" {
-		w.stems[lang] = b.lex.stem(t, lang)
+		w.stems[lang] = b.lex.entry(t).stems[lang]
 	}
 	return w.stems[lang]
 }

@@ -29,43 +29,38 @@ func NewCorrector(known []string) *Corrector {
 	return c
 }
 
-// Correct returns the word of the synonyms that is one edit away from a word that nothing knows, or else the word itself.
+// Correct returns the word of the synonyms that is one edit away from a word that nothing knows, or else the word itself; see Look.
 func (c *Corrector) Correct(t Token) Token {
-	if c.means(t) || c.known[t.Folded] && !isArabic(t.Folded) {
+	t.entry = c.lex.entry(t)
+	if t.entry.known || c.known[t.Folded] && !isArabic(t.Folded) {
 		return t
 	}
 	if isArabic(t.Folded) {
 		for _, without := range []func(string) (string, bool){withoutParticle, withoutAlef} {
-			if rest, ok := without(t.Folded); ok && c.means(Token{Surface: rest, Folded: rest}) {
-				t.Surface, t.Folded = rest, rest
-				return t
+			if rest, ok := without(t.Folded); ok {
+				if meant := c.instead(t, rest, rest); meant.entry.known {
+					return meant
+				}
 			}
 		}
 	}
 	if rest, ok := withoutElision(t.Folded); ok && c.lex.surface[rest] != "" {
-		t.Surface, t.Folded = c.lex.surface[rest], rest
-		return t
+		return c.instead(t, c.lex.surface[rest], rest)
 	}
 	if c.known[t.Folded] {
 		return t
 	}
 	if known := c.speller.correct(t.Folded); known != "" {
-		t.Surface, t.Folded = c.lex.surface[known], known
+		return c.instead(t, c.lex.surface[known], known)
 	}
 	return t
 }
 
-// means reports whether the synonyms or the small words have a word.
-func (c *Corrector) means(t Token) bool {
-	if c.lex.tells[t.Folded] != 0 || c.lex.surface[t.Folded] != "" {
-		return true
-	}
-	for lang := range nLanguages {
-		if c.lex.phrases[lang][c.lex.stem(t, lang)] != nil {
-			return true
-		}
-	}
-	return false
+// instead returns a word in the place of another one.
+func (c *Corrector) instead(t Token, surface, folded string) Token {
+	t = Token{Surface: surface, Folded: folded, Clause: t.Clause}
+	t.entry = c.lex.entry(t)
+	return t
 }
 
 // withoutAlef returns an Arabic word without the alef of the indefinite accusative whose mark was left out: "بلسما" is "بلسم".

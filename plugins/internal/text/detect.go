@@ -8,10 +8,13 @@ import (
 // Detect tells the language of a text: by script for Arabic; by small words, by words of synonyms.txt, by accents and by
 // Arabizi's digits ("sha3ri") for the rest. It returns "" when nothing or as much speaks for two languages, so that the caller
 // keeps the language it had. It reads MaxTokens words at most.
-func Detect(s string) string {
+func Detect(s string) string { return DetectOf(Tokens(s)) }
+
+// DetectOf tells the language of words: see Detect.
+func DetectOf(tokens []Token) string {
 	l := shopLexicon()
 	var votes [nLanguages]int
-	for _, t := range Tokens(s) {
+	for _, t := range tokens {
 		if isArabic(t.Surface) {
 			votes[ar] += 2
 			continue

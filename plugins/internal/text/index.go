@@ -48,15 +48,15 @@ type Hit struct {
 	Topics   int     // how many concepts of the question it holds that say what it is about
 }
 
-// Search returns the best documents for a question, best first, at most limit. The language is the one that the question is
-// likely in ("" is unknown); words of the others are found as well and count less.
-func (ix *Index) Search(query, language string, limit int) []Hit {
+// Search returns the best documents for the words of a question, best first, at most limit. The language is the one that the question
+// is likely in ("" is unknown); words of the others are found as well and count less.
+func (ix *Index) Search(query []Token, language string, limit int) []Hit {
 	hits, _ := ix.search(query, language, limit)
 	return hits
 }
 
 // search also returns the number of postings that it read.
-func (ix *Index) search(query, language string, limit int) (hits []Hit, read int) {
+func (ix *Index) search(query []Token, language string, limit int) (hits []Hit, read int) {
 	groups := ix.resolve(query, language)
 	if len(groups) == 0 || limit <= 0 || ix.docs == 0 {
 		return nil, 0
@@ -141,17 +141,17 @@ type meaning struct {
 }
 
 // resolve reads a question: its words, corrected where nothing knows them, and their meanings in each language.
-func (ix *Index) resolve(query, language string) []group {
-	tokens, weights := ix.correct(distinct(Tokens(query)))
-	if len(tokens) == 0 {
+func (ix *Index) resolve(query []Token, language string) []group {
+	words, weights := ix.correct(distinct(query))
+	if len(words) == 0 {
 		return nil
 	}
 	asked := languageIndex(language)
-	var terms [nLanguages][]term
-	taken := make([]bool, len(tokens)) // by a phrase of some language that stands for its concept alone
+	var said [nLanguages][]term
+	taken := make([]bool, len(words)) // by a phrase of some language that stands for its concept alone
 	for lang := range nLanguages {
-		ix.lex.terms(tokens, lang, func(t Token) string { return ix.stem(t, lang) }, func(t term) {
-			terms[lang] = append(terms[lang], t)
+		terms(words, lang, func(t term) {
+			said[lang] = append(said[lang], t)
 			for i := t.at; t.words > 1 && t.alone && i < t.at+t.words; i++ {
 				taken[i] = true
 			}
@@ -163,7 +163,7 @@ func (ix *Index) resolve(query, language string) []group {
 		if lang == asked || asked < 0 {
 			languageWeight = 1
 		}
-		for _, t := range terms[lang] {
+		for _, t := range said[lang] {
 			if t.words == 1 && taken[t.at] {
 				continue
 			}
@@ -202,61 +202,57 @@ func findGroup(groups *[]group, t term) *group {
 
 // distinct drops repeated words: they would only count again.
 func distinct(tokens []Token) []Token {
-	seen := make(map[string]bool, min(len(tokens), maxQueryWords))
-	out := tokens[:0]
+	out := make([]Token, 0, min(len(tokens), maxQueryWords))
 	for _, t := range tokens {
 		if len(out) == maxQueryWords {
 			break
 		}
-		if !seen[t.Folded] {
-			seen[t.Folded] = true
+		if !slices.ContainsFunc(out, func(o Token) bool { return o.Folded == t.Folded }) {
 			out = append(out, t)
 		}
 	}
 	return out
 }
 
-// correct replaces words that no language knows by known ones, and returns the weight of each.
-func (ix *Index) correct(tokens []Token) ([]Token, []float32) {
-	weights := make([]float32, len(tokens))
+// correct reads words, known ones in the place of those that no language knows, and returns the weight of each.
+func (ix *Index) correct(tokens []Token) ([]*entry, []float32) {
+	words, weights := make([]*entry, len(tokens)), make([]float32, len(tokens))
 	for i, t := range tokens {
 		weights[i] = 1
-		if ix.knows(t) {
+		word, known := ix.read(t)
+		if words[i] = word; known {
 			continue
 		}
 		if isArabic(t.Folded) {
-			if rest, ok := withoutParticle(t.Folded); ok && ix.knows(Token{Surface: rest, Folded: rest}) {
-				tokens[i] = Token{Surface: rest, Folded: rest}
-				continue
+			if rest, ok := withoutParticle(t.Folded); ok {
+				if words[i], known = ix.read(Token{Surface: rest, Folded: rest}); known {
+					continue
+				}
+				words[i] = word
 			}
 		}
 		if known := ix.speller.correct(t.Folded); known != "" {
-			tokens[i], weights[i] = Token{Surface: ix.words[known].surface, Folded: known}, corrected
+			words[i], _ = ix.read(Token{Surface: ix.words[known].surface, Folded: known})
+			weights[i] = corrected
 		}
 	}
-	return tokens, weights
+	return words, weights
 }
 
-// knows reports whether a word or its stem is in the index or its synonyms, or needs no meaning.
-func (ix *Index) knows(t Token) bool {
-	if _, ok := ix.words[t.Folded]; ok || ix.lex.stop[t.Folded] {
-		return true
-	}
+// read returns what is said of a word, with the stems that the documents have of it, and whether it or one of its stems is in the
+// index or the synonyms, or needs no meaning.
+func (ix *Index) read(t Token) (e *entry, known bool) {
+	e = ix.lex.entry(t)
+	w, known := ix.words[t.Folded]
+	known = known || e.stop
 	for lang := range nLanguages {
-		stem := ix.lex.stem(t, lang)
-		if _, ok := ix.terms[lang][stem]; ok || ix.lex.phrases[lang].longest([]string{stem}) != nil {
-			return true
+		if !known {
+			_, known = ix.terms[lang][e.stems[lang]]
+			known = known || longest([]*entry{e}, lang) != nil
 		}
+		e = ix.lex.withStem(e, lang, w.stems[lang])
 	}
-	return false
-}
-
-// stem is the stem of a word in a language, known or computed.
-func (ix *Index) stem(t Token, lang int) string {
-	if s := ix.words[t.Folded].stems[lang]; s != "" {
-		return s
-	}
-	return ix.lex.stem(t, lang)
+	return e, known
 }
 
 func isConcept(term string) bool { return term[:1] == conceptMark }

@@ -59,13 +59,13 @@ func TestSearchRanks(t *testing.T) {
 		{"nothing finds nothing", "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := found(ix.Search(c.query, French, 10)); !slices.Equal(got, c.want) {
+			if got := found(ix.Search(Tokens(c.query), French, 10)); !slices.Equal(got, c.want) {
 				t.Errorf("found %v, want %v", got, c.want)
 			}
 		})
 	}
 	for limit, want := range map[int]int{-1: 0, 0: 0, 1: 1, 2: 2, 10: 2} {
-		if got := ix.Search("marteau", French, limit); len(got) != want {
+		if got := ix.Search(Tokens("marteau"), French, limit); len(got) != want {
 			t.Errorf("limit %d: %d hits, want %d", limit, len(got), want)
 		}
 	}
@@ -74,7 +74,7 @@ func TestSearchRanks(t *testing.T) {
 // The figures of a small example, worked out by hand from the formula.
 func TestScoreIsBM25F(t *testing.T) {
 	ix := index(French, [2]string{"marteau", "outil"}, [2]string{"scie", "outil"}, [2]string{"lime", "marteau"})
-	hits := ix.Search("marteau", French, 5)
+	hits := ix.Search(Tokens("marteau"), French, 5)
 	idf := math.Log(1 + (3-2+0.5)/(2+0.5))
 	want := []float64{idf * 2.2 * 3 / (1.2 + 3), idf * 2.2 * 1 / (1.2 + 1)}
 	for i, h := range hits {
@@ -102,13 +102,13 @@ func TestSearchAcrossLanguages(t *testing.T) {
 		"kessa": {2}, "3000": {2}, "gentle": {0, 3},
 	} {
 		for _, language := range []string{French, English, Arabic, "", "xx"} {
-			if got := found(ix.Search(query, language, 5)); !slices.Equal(got, want) && !slices.Equal(got, reversed(want)) {
+			if got := found(ix.Search(Tokens(query), language, 5)); !slices.Equal(got, want) && !slices.Equal(got, reversed(want)) {
 				t.Errorf("%q in %q found %v, want %v", query, language, got, want)
 			}
 		}
 	}
-	one := ix.Search("savon soap صابون", French, 1)[0].Score
-	if alone := ix.Search("savon", French, 1)[0].Score; one > 3*alone+1e-6 {
+	one := ix.Search(Tokens("savon soap صابون"), French, 1)[0].Score
+	if alone := ix.Search(Tokens("savon"), French, 1)[0].Score; one > 3*alone+1e-6 {
 		t.Errorf("a word in three languages scores %v, one scores %v", one, alone)
 	}
 }
@@ -129,7 +129,7 @@ func TestCoverageAndTopics(t *testing.T) {
 		"paiement par PayPal":    {true, 2},
 		"trois jours":            {true, 0},
 	} {
-		hits := ix.Search(query, French, 1)
+		hits := ix.Search(Tokens(query), French, 1)
 		if len(hits) == 0 {
 			t.Errorf("%q finds nothing", query)
 			continue
@@ -146,9 +146,9 @@ func TestBuildIsDeterministic(t *testing.T) {
 	for i := range 40 {
 		docs = append(docs, [2]string{fmt.Sprintf("Savon numéro%d doux", i), "un savon, une huile et une crème pour la peau"})
 	}
-	want := index(French, docs...).Search("savon doux huile peau", French, 40)
+	want := index(French, docs...).Search(Tokens("savon doux huile peau"), French, 40)
 	for range 5 {
-		if got := index(French, docs...).Search("savon doux huile peau", French, 40); !slices.Equal(got, want) {
+		if got := index(French, docs...).Search(Tokens("savon doux huile peau"), French, 40); !slices.Equal(got, want) {
 			t.Fatal("another order or other scores")
 		}
 	}
@@ -174,13 +174,13 @@ func TestSearchIsBounded(t *testing.T) {
 		"typos":                    strings.Repeat("savom huilt ", 1_000_000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, read := ix.search(query, French, 10); read > maxQueryWords*nLanguages*docs {
+			if _, read := ix.search(Tokens(query), French, 10); read > maxQueryWords*nLanguages*docs {
 				t.Errorf("read %d postings", read)
 			}
 		})
 	}
-	_, once := ix.search("savon", French, 10)
-	if _, often := ix.search(strings.Repeat("savon ", 800), French, 10); often != once {
+	_, once := ix.search(Tokens("savon"), French, 10)
+	if _, often := ix.search(Tokens(strings.Repeat("savon ", 800)), French, 10); often != once {
 		t.Errorf("a repeated word read %d postings, once %d", often, once)
 	}
 }
@@ -191,7 +191,7 @@ func TestSearchConcurrently(t *testing.T) {
 	for range 8 {
 		wait.Go(func() {
 			for range 50 {
-				if got := found(ix.Search("marteua", French, 2)); !slices.Equal(got, []int{0}) {
+				if got := found(ix.Search(Tokens("marteua"), French, 2)); !slices.Equal(got, []int{0}) {
 					t.Errorf("found %v", got)
 				}
 			}
@@ -201,7 +201,7 @@ func TestSearchConcurrently(t *testing.T) {
 }
 
 func TestEmptyIndex(t *testing.T) {
-	if hits := NewBuilder(1).Build().Search("savon", French, 5); hits != nil {
+	if hits := NewBuilder(1).Build().Search(Tokens("savon"), French, 5); hits != nil {
 		t.Errorf("%v", hits)
 	}
 }
@@ -274,12 +274,12 @@ func FuzzSearch(f *testing.F) {
 		f.Add(s, "fr")
 	}
 	f.Fuzz(func(t *testing.T, query, language string) {
-		for _, h := range ix.Search(query, language, 3) {
+		for _, h := range ix.Search(Tokens(query), language, 3) {
 			if h.Doc < 0 || h.Doc > 2 || !(h.Score > 0) || h.Coverage < 0 || h.Coverage > 1.001 {
 				t.Errorf("%q: %+v", query, h)
 			}
 		}
-		if utf8.ValidString(query) && len(ix.Search(query, language, 0)) != 0 {
+		if utf8.ValidString(query) && len(ix.Search(Tokens(query), language, 0)) != 0 {
 			t.Errorf("%q: hits past the limit", query)
 		}
 	})

@@ -44,17 +44,26 @@ type lexicon struct {
 	tells   map[string]byte      // folded word -> mask of the languages that it hints at
 	surface map[string]string    // folded word of the synonyms -> as written, with its accents
 	phrases [nLanguages]phrases  // by stem
-	names   map[string][]string  // concept -> its entries
+	names   map[string][]string  // concept -> how it is called
 	details map[string]bool      // concepts, with their mark, that don't say what a question is about
 	stems   [nLanguages]stemming // folded word -> stem, for the words of the synonyms
 
-	remembered sync.Map // word as written -> *[nLanguages]string, its stems, which cost more than all else to compute
+	remembered sync.Map // word as written -> *entry, whose stems cost more than all else to compute
 	count      atomic.Int64
 }
 
-// mostRemembered bounds the words whose stems are remembered: some megabytes, and all that a shop's customers often say. Past it they are
+// mostRemembered bounds the words whose entries are remembered: some megabytes, and all that a shop's customers often say. Past it they are
 // forgotten, all at once: an order of eviction would cost more with each word than it saves.
 const mostRemembered = 1 << 14
+
+// entry is what a lexicon says of a word.
+type entry struct {
+	folded  string
+	stems   [nLanguages]string
+	phrases [nLanguages][]phrase // that start with the stem
+	stop    bool
+	known   bool // the synonyms or the small words have it
+}
 
 type stemming map[string]string
 
@@ -171,24 +180,56 @@ func (l *lexicon) addEntry(concept string, language int, entry string, alone boo
 	return nil
 }
 
-// stem is the stem of a word in a language, known, remembered or computed.
-func (l *lexicon) stem(t Token, language int) string {
-	if s, ok := l.stems[language][t.Folded]; ok {
-		return s
+// entry returns what the lexicon says of a word, which the token has, or is remembered, or computed.
+func (l *lexicon) entry(t Token) *entry {
+	if t.entry != nil {
+		return t.entry
 	}
-	if stems, ok := l.remembered.Load(t.Surface); ok {
-		return stems.(*[nLanguages]string)[language] //nolint:forcetypeassert // nothing else is stored
+	if e, ok := l.remembered.Load(t.Surface); ok {
+		if e := e.(*entry); e.folded == t.Folded { //nolint:forcetypeassert // nothing else is stored
+			return e
+		}
 	}
-	stems := new([nLanguages]string)
+	// Not the text that the word was cut from, which would be remembered as well.
+	surface, folded := strings.Clone(t.Surface), strings.Clone(t.Folded)
+	e := &entry{folded: folded, stop: l.stop[folded], known: l.tells[folded] != 0 || l.surface[folded] != ""}
 	for i, name := range Languages {
-		stems[i] = Stem(t.Surface, name)
+		stem, ok := l.stems[i][folded]
+		if !ok {
+			stem = Stem(surface, name)
+		}
+		l.setStem(e, i, stem)
+		e.known = e.known || e.phrases[i] != nil
 	}
 	if l.count.Add(1) > mostRemembered {
 		l.remembered.Clear()
 		l.count.Store(1)
 	}
-	l.remembered.Store(strings.Clone(t.Surface), stems) // not the text that the word was cut from
-	return stems[language]
+	l.remembered.Store(surface, e)
+	return e
+}
+
+// setStem sets the stem of a word in a language, with what starts with it.
+func (l *lexicon) setStem(e *entry, language int, stem string) {
+	e.stems[language], e.phrases[language] = stem, l.phrases[language][stem]
+}
+
+// withStem returns an entry that has another stem in a language, unless that is empty.
+func (l *lexicon) withStem(e *entry, language int, stem string) *entry {
+	if stem == "" || stem == e.stems[language] {
+		return e
+	}
+	other := *e
+	l.setStem(&other, language, stem)
+	return &other
+}
+
+// entries appends what the lexicon says of each word.
+func (l *lexicon) entries(to []*entry, tokens []Token) []*entry {
+	for _, t := range tokens {
+		to = append(to, l.entry(t))
+	}
+	return to
 }
 
 func (p phrases) add(stems []string, concept string, alone bool) {

@@ -13,16 +13,11 @@ type term struct {
 	alone bool // its tokens mean nothing else
 }
 
-// terms turns words into what is compared, and yields it in order: concepts, and stems of the words that are no stop words. The stem of
-// a word in the language comes from stem.
-func (l *lexicon) terms(tokens []Token, language int, stem func(Token) string, yield func(term)) {
-	var space [usual]string
-	stems := space[:0]
-	for _, t := range tokens {
-		stems = append(stems, stem(t))
-	}
-	for i := 0; i < len(tokens); i++ {
-		p := l.phrases[language].longest(stems[i:])
+// terms turns words into what is compared in a language, and yields it in order: concepts, and stems of the words that are no stop words.
+func terms(words []*entry, language int, yield func(term)) {
+	for i := 0; i < len(words); i++ {
+		w := words[i]
+		p := longest(words[i:], language)
 		if p != nil && len(p.stems) > 1 {
 			for _, c := range p.concepts {
 				yield(term{c, i, len(p.stems), p.alone})
@@ -31,33 +26,49 @@ func (l *lexicon) terms(tokens []Token, language int, stem func(Token) string, y
 				i += len(p.stems) - 1
 				continue
 			}
-			p = l.phrases[language].longest(stems[i : i+1])
+			p = longest(words[i:i+1], language)
 		}
 		switch {
-		case p != nil && !l.stop[tokens[i].Folded]:
+		case p != nil && !w.stop:
 			for _, c := range p.concepts {
 				yield(term{c, i, 1, true})
 			}
-		case !l.stop[tokens[i].Folded]:
-			yield(term{stems[i], i, 1, false})
+		case !w.stop:
+			yield(term{w.stems[language], i, 1, false})
 		}
 	}
 }
 
-// longest returns the longest phrase that stems start with, or nil.
-func (p phrases) longest(stems []string) *phrase {
-	list := p[stems[0]]
+// longest returns the longest phrase that words start with in a language, or nil.
+func longest(words []*entry, language int) *phrase {
+	list := words[0].phrases[language]
+phrases:
 	for i := range list {
-		if n := len(list[i].stems); n <= len(stems) && slices.Equal(list[i].stems, stems[:n]) {
-			return &list[i]
+		stems := list[i].stems
+		if len(stems) > len(words) {
+			continue
 		}
+		for at := 1; at < len(stems); at++ {
+			if words[at].stems[language] != stems[at] {
+				continue phrases
+			}
+		}
+		return &list[i]
 	}
 	return nil
 }
 
+// Look has tokens remember what is known of their words, so that to ask for their stems, terms and concepts again costs little.
+func Look(tokens []Token) {
+	l := shopLexicon()
+	for i, t := range tokens {
+		tokens[i].entry = l.entry(t)
+	}
+}
+
 // StemOf returns the stem of a word in a language.
 func StemOf(t Token, language string) string {
-	return shopLexicon().stem(t, max(languageIndex(language), 0))
+	return shopLexicon().entry(t).stems[max(languageIndex(language), 0)]
 }
 
 // Terms returns what a text says: see TermsOf.
@@ -66,9 +77,10 @@ func Terms(s, language string) []string { return TermsOf(Tokens(s), language) }
 // TermsOf returns what words say in a language, in order: stems, stop words left out, and concepts, which start with "#" and are the same
 // in every language. Negation words are kept.
 func TermsOf(tokens []Token, language string) []string {
-	l, lang := shopLexicon(), max(languageIndex(language), 0)
+	var space [usual]*entry
 	out := make([]string, 0, len(tokens))
-	l.terms(tokens, lang, func(t Token) string { return l.stem(t, lang) }, func(t term) { out = append(out, t.text) })
+	words := shopLexicon().entries(space[:0], tokens)
+	terms(words, max(languageIndex(language), 0), func(t term) { out = append(out, t.text) })
 	return out
 }
 
@@ -76,7 +88,8 @@ func TermsOf(tokens []Token, language string) []string {
 // each: "je perds mes cheveux" mentions hair_loss and hair. A phrase that stands alone does so in every language: "shampooing" is
 // a word of English too, and "après-shampooing" none the less no shampoo.
 func ConceptsOf(tokens []Token) []string {
-	l := shopLexicon()
+	var places [usual]*entry
+	words := shopLexicon().entries(places[:0], tokens)
 	var space [usual]term
 	found := space[:0]
 	var room [usual]int
@@ -85,7 +98,7 @@ func ConceptsOf(tokens []Token) []string {
 		covered = make([]int, len(tokens))
 	}
 	for lang := range nLanguages {
-		l.terms(tokens, lang, func(t Token) string { return l.stem(t, lang) }, func(t term) {
+		terms(words, lang, func(t term) {
 			if t.text[0] != conceptMark[0] {
 				return
 			}

@@ -33,11 +33,13 @@ const (
 	maxTokenRunes = 40
 )
 
-// Token is one word of a text.
+// Token is one word of a text. One that is changed is a new one: see Look.
 type Token struct {
 	Surface string // lower case, composed (NFKC), with its accents
 	Folded  string // see Fold
 	Clause  bool   // a comma, a full stop or the like stands before it
+
+	entry *entry // what is known of the word, once somebody looked: see Look
 }
 
 // Tokens cuts a text into words: runs of letters, marks and digits. Hyphens and apostrophes separate ("l'huile" is two

@@ -15,6 +15,8 @@ import (
 // It compares what can be compared: amounts, sizes, shares, spans of time, what is said to be free or guaranteed, names of products
 // as far as they are written like names, addresses, numbers, codes, and the rules of the prompt. It does not understand a text.
 type Guard struct {
+	Sentences bool // lets nothing through before the end of its sentence, for who does not wait for words
+
 	known    *known
 	pending  string           // not let through yet
 	sentence string           // let through, of the sentence that pending goes on with
@@ -47,7 +49,7 @@ func (g *Guard) Write(piece string) (out string, wrong Kind) {
 			return out, kind
 		}
 	}
-	if g.waits {
+	if g.waits || g.Sentences {
 		return out, ""
 	}
 	text, kind := g.take(g.harmless(), false)

@@ -34,9 +34,10 @@ type feature struct {
 
 // reader reads features. It is for one goroutine.
 type reader struct {
-	list []feature
-	seen []uint64 // a bit for each row
-	word []byte
+	list   []feature
+	seen   []uint64 // a bit for each row
+	word   []byte
+	scores []float32 // of the classes
 }
 
 func newReader() *reader { return &reader{seen: make([]uint64, 1<<rowBits/64)} }
@@ -54,7 +55,9 @@ func (r *reader) read(tokens []text.Token, language string) []feature {
 	words := hash(start, "word")
 	before := uint64(0)
 	for _, t := range tokens {
-		t.Surface, t.Folded = squeeze(t.Surface), squeeze(t.Folded)
+		if surface, folded := squeeze(t.Surface), squeeze(t.Folded); surface != t.Surface || folded != t.Folded {
+			t = text.Token{Surface: surface, Folded: folded}
+		}
 		stem := hash(words, text.StemOf(t, language))
 		r.add(stem, wordWeight)
 		r.add(mix(pairs^before*3^stem), pairWeight)

@@ -45,10 +45,11 @@ type Guess struct {
 // Classify returns what the words of a message may want, the likeliest first. The language is that of the message, as far as it is
 // known. The time is linear in the length of the message.
 func (c *Classifier) Classify(words []text.Token, language string) []Guess {
-	scores := make([]float32, len(c.classes))
 	r := readers.Get().(*reader) //nolint:forcetypeassert // the pool holds nothing else
+	defer readers.Put(r)
+	r.scores = slices.Grow(r.scores[:0], len(c.classes))[:len(c.classes)]
+	scores := r.scores
 	c.score(c.weigh(r.read(words, language)), scores)
-	readers.Put(r)
 	softmax(scores)
 	guesses := make([]Guess, len(scores))
 	for i, p := range scores {

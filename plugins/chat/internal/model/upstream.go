@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -89,19 +90,24 @@ func (a *attempt) send(ctx context.Context, r Request, temperature float64) (*ht
 	if !a.NoUsage {
 		b.StreamOptions = &streamOptions{IncludeUsage: true}
 	}
-	data, err := json.Marshal(b)
-	if err != nil {
+	buf := bodies.Get().(*bytes.Buffer) //nolint:forcetypeassert // the pool holds nothing else
+	defer bodies.Put(buf)
+	buf.Reset()
+	if err := json.NewEncoder(buf).Encode(b); err != nil {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
-	var content io.Reader = &sent{bytes.NewReader(data)}
-	if a.plain { // what holds no request, and writes head and body in one piece when it knows that the body is there
-		content = bytes.NewReader(data)
+	buf.Truncate(buf.Len() - 1) // the line feed
+	var content io.Reader
+	if a.plain { // what holds no request once it is sent, and writes head and body in one piece when it knows that the body is there
+		content = bytes.NewReader(buf.Bytes())
+	} else {
+		content = &sent{bytes.NewReader(bytes.Clone(buf.Bytes()))}
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.endpoint.String(), content)
 	if err != nil {
 		return nil, err
 	}
-	request.ContentLength = int64(len(data))
+	request.ContentLength = int64(buf.Len())
 	request.GetBody = func() (io.ReadCloser, error) { // for a connection that was closed just then
 		data, err := json.Marshal(b)
 		return &sent{bytes.NewReader(data)}, err
@@ -117,6 +123,9 @@ func (a *attempt) send(ctx context.Context, r Request, temperature float64) (*ht
 	b.Messages = nil // which the request still holds; its answer may take minutes
 	return response, err
 }
+
+// bodies are of requests that are being sent.
+var bodies = sync.Pool{New: func() any { return &bytes.Buffer{} }}
 
 // sent is a body that is let go once it is sent, while its answer may take minutes.
 type sent struct{ *bytes.Reader }

@@ -39,15 +39,16 @@ func (r *Responder) evidence(q *question, a *Answer) Evidence {
 		}
 	}
 	if len(e.Products) < evidenceProducts {
-		for _, hit := range r.catalogue.Search(q.Message, q.Language, evidenceProducts) {
+		hits := r.productsFound(q)
+		for _, hit := range hits[:min(evidenceProducts, len(hits))] {
 			add(hit.Product)
 		}
 	}
 	if q.entry != nil {
 		e.FAQ = append(e.FAQ, q.entry)
 	}
-	for _, hit := range r.faq.SearchAll(q.Message, q.Language, evidenceEntries) {
-		if len(e.FAQ) < evidenceEntries && !slices.Contains(e.FAQ, hit.Entry) {
+	for _, hit := range r.entriesFound(q) {
+		if hit.Rank < evidenceEntries && len(e.FAQ) < evidenceEntries && !slices.Contains(e.FAQ, hit.Entry) {
 			e.FAQ = append(e.FAQ, hit.Entry)
 		}
 	}
@@ -62,37 +63,48 @@ func (r *Responder) evidence(q *question, a *Answer) Evidence {
 
 // canonical writes the needs in one form: keys and values in a fixed order, nothing for what is not asked.
 func (n *Needs) canonical() string {
-	var parts []string
-	list := func(key string, values ...string) {
-		values = slices.DeleteFunc(slices.Sorted(slices.Values(values)), func(s string) bool { return s == "" })
-		if len(values) > 0 {
-			parts = append(parts, key+"="+strings.Join(slices.Compact(values), ","))
+	var b strings.Builder
+	one := func(key, value string) {
+		if b.Len() > 0 {
+			b.WriteByte(';')
+		}
+		b.WriteString(key)
+		b.WriteByte('=')
+		b.WriteString(value)
+	}
+	list := func(key string, values []string) {
+		switch len(values) {
+		case 0:
+		case 1:
+			one(key, values[0])
+		default:
+			one(key, strings.Join(slices.Compact(slices.Sorted(slices.Values(values))), ","))
 		}
 	}
-	list("type", n.Types...)
-	list("hair", n.HairType)
-	list("skin", n.SkinType)
-	list("concern", n.Concerns...)
-	list("with", n.With...)
-	list("without", slices.Concat(n.Free, n.Without)...)
-	list("not_type", n.NotTypes...)
-	list("not_hair", n.NotHair...)
-	list("not_skin", n.NotSkin...)
-	list("not_concern", n.NotConcerns...)
+	list("type", n.Types)
+	list("hair", nonEmpty(nil, n.HairType))
+	list("skin", nonEmpty(nil, n.SkinType))
+	list("concern", n.Concerns)
+	list("with", n.With)
+	list("without", slices.Concat(n.Free, n.Without))
+	list("not_type", n.NotTypes)
+	list("not_hair", n.NotHair)
+	list("not_skin", n.NotSkin)
+	list("not_concern", n.NotConcerns)
 	if n.Vegan {
-		list("vegan", "yes")
+		one("vegan", "yes")
 	}
 	if n.MinPrice > 0 {
-		list("min", strconv.FormatFloat(n.MinPrice, 'f', -1, 64))
+		one("min", strconv.FormatFloat(n.MinPrice, 'f', -1, 64))
 	}
 	if n.MaxPrice > 0 {
-		list("max", strconv.FormatFloat(n.MaxPrice, 'f', -1, 64))
+		one("max", strconv.FormatFloat(n.MaxPrice, 'f', -1, 64))
 	}
 	if n.Quantity > 0 {
-		list("quantity", strconv.Itoa(n.Quantity))
+		one("quantity", strconv.Itoa(n.Quantity))
 	}
 	if n.Cheapest {
-		list("cheapest", "true")
+		one("cheapest", "true")
 	}
-	return strings.Join(parts, ";")
+	return b.String()
 }

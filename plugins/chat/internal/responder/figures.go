@@ -223,9 +223,9 @@ func (c *cues) quantity(w words) int {
 		if strings.HasSuffix(w[i].Folded, dual) && shop.Types.Among(text.Concepts(strings.TrimSuffix(w[i].Surface, dual)+"ة")) != nil {
 			return 2
 		}
-		n, err := strconv.Atoi(w[i].Folded)
-		if err != nil {
-			n = c.Numbers[w[i].Folded]
+		n := c.Numbers[w[i].Folded]
+		if isDigit(w[i].Folded[0]) {
+			n, _ = strconv.Atoi(w[i].Folded) // "250ml" is no number of pieces
 		}
 		if n < 2 || n > maxQuantity {
 			continue

@@ -64,21 +64,24 @@ func nameStarts(all []named) map[string][]start {
 // mentioned returns the products that a message is about: those that it calls by their whole names, or by their places in the list
 // shown before ("the second one"), or, when it asks something of a product and names none, the one that was talked of last.
 func (r *Responder) mentioned(q *question) []*shop.Product {
-	terms := map[string]bool{}
+	var said []string
 	for _, l := range text.Languages {
-		for _, t := range q.terms(l) {
-			terms[t] = true
-		}
+		said = append(said, q.terms(l)...)
 	}
-	var places []int // of the products whose names have the words
+	slices.Sort(said)
+	said = slices.Compact(said)
+	var places []int // of the products whose names have the most of the words
 	longest := 0
-	for term := range terms {
+	for _, term := range said {
 		for _, n := range r.starts[term] {
-			if len(n.name) >= longest && !slices.Contains(places, n.product) && holds(terms, n.name) {
-				if len(n.name) > longest {
-					places = nil
-				}
-				places, longest = append(places, n.product), len(n.name)
+			if len(n.name) < longest || !holds(said, n.name) {
+				continue
+			}
+			if len(n.name) > longest {
+				places, longest = nil, len(n.name)
+			}
+			if !slices.Contains(places, n.product) {
+				places = append(places, n.product)
 			}
 		}
 	}
@@ -110,8 +113,12 @@ func (r *Responder) placed(q *question) (found []*shop.Product) {
 	return found
 }
 
-func holds(terms map[string]bool, name []string) bool {
-	return !slices.ContainsFunc(name, func(t string) bool { return !terms[t] })
+// holds reports whether sorted terms hold all those of a name.
+func holds(terms, name []string) bool {
+	return !slices.ContainsFunc(name, func(t string) bool {
+		_, ok := slices.BinarySearch(terms, t)
+		return !ok
+	})
 }
 
 // append adds the product with an id, unless the catalogue has it no more.
@@ -131,13 +138,12 @@ func aboutOne(intent string) bool {
 	return false
 }
 
-// sought returns the one product that a text means by some of the words of its name, or nil when there is none or several.
-func (r *Responder) sought(q *question, s string) *shop.Product {
-	hits := r.catalogue.Search(s, q.Language, 2)
+// sought returns the one product among hits that is meant by some of the words of its name, or nil when there is none or several.
+func sought(hits []shop.ProductHit) *shop.Product {
 	switch {
 	case len(hits) == 0 || hits[0].Coverage < enoughSought:
 		return nil
-	case len(hits) == 2 && hits[1].Score > hits[0].Score*clearlyLess:
+	case len(hits) > 1 && hits[1].Score > hits[0].Score*clearlyLess:
 		return nil
 	}
 	return hits[0].Product
@@ -156,7 +162,7 @@ func (r *Responder) product(q *question, a *Answer) {
 		p = q.products[0]
 	} else if r.whichHolds(q, a) {
 		return
-	} else if p = r.sought(q, q.text); p == nil {
+	} else if p = sought(r.productsFound(q)); p == nil {
 		r.whichProduct(q, a)
 		return
 	}
@@ -250,14 +256,14 @@ func (r *Responder) talkedOf(a *Answer, products ...*shop.Product) {
 
 // whichProduct answers a question about a product that is not told: from the FAQ when it knows, or by showing what may be meant.
 func (r *Responder) whichProduct(q *question, a *Answer) {
-	if hits := r.faq.SearchAll(q.text, q.Language, 1); len(hits) > 0 && slices.Contains(r.entries[q.intent], hits[0].Entry) {
+	if hits := r.entriesFound(q); len(hits) > 0 && hits[0].Rank == 0 && slices.Contains(r.entries[q.intent], hits[0].Entry) {
 		r.quote(q, a)
 		return
 	}
 	needs := q.needs
 	needs.Quantity = 0
 	if !needs.specific() {
-		if hits := r.catalogue.Search(q.text, q.Language, MaxProducts); len(hits) > 0 && hits[0].Coverage >= enoughFound {
+		if hits := r.productsFound(q); len(hits) > 0 && hits[0].Coverage >= enoughFound {
 			r.search(q, a)
 			return
 		}
@@ -274,7 +280,7 @@ func (r *Responder) compare(q *question, a *Answer) {
 	if len(products) < 2 && (len(q.Before.Last) < 2 || q.needs.specific()) {
 		products = nil
 		for _, part := range r.cues.parts(q.words) {
-			if p := r.sought(q, part.String()); p != nil && !slices.Contains(products, p) {
+			if p := sought(r.catalogue.Search(part, q.Language, 2)); p != nil && !slices.Contains(products, p) {
 				products = append(products, p)
 			}
 		}

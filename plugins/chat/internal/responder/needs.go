@@ -251,7 +251,7 @@ func substancesIn(segments []words) (all []string) {
 // startsWith reports whether a message starts with what a product is to be made of.
 func (c *cues) startsWith(q *question) bool {
 	const with = "ب" // a particle, which is taken off
-	said, _ := c.leadIn(cutWords(q.Message))
+	said, _ := c.leadIn(q.raw)
 	return len(said) > 0 && (c.With.match(said, 0) > 0 || strings.HasPrefix(said[0].Folded, with) && text.Concepts(said[0].Folded) != nil)
 }
 

@@ -21,7 +21,7 @@ var phrasesFile []byte
 type phrases struct {
 	texts       map[string]map[string][]string
 	forms       map[string]map[string]string
-	suggestions map[string]map[string][]string
+	suggestions map[string]map[string][]suggestion
 	labels      map[string]map[string]string // of intents: what a question is about
 }
 
@@ -42,8 +42,20 @@ func loadPhrases() (*phrases, error) {
 			}
 		}
 	}
-	return &phrases{file.Texts, file.Forms, file.Suggestions, file.Labels}, nil
+	suggestions := map[string]map[string][]suggestion{}
+	for key, byLanguage := range file.Suggestions {
+		suggestions[key] = map[string][]suggestion{}
+		for l, list := range byLanguage {
+			for _, s := range list {
+				suggestions[key][l] = append(suggestions[key][l], suggestion{s, label(cutWords(s))})
+			}
+		}
+	}
+	return &phrases{file.Texts, file.Forms, suggestions, file.Labels}, nil
 }
+
+// suggestion is something to ask next, and how that is compared.
+type suggestion struct{ text, label string }
 
 // text returns a variant of a phrase with its {placeholders} filled from pairs of name and value.
 func (p *phrases) text(key, language string, variant int, values ...string) string {
@@ -55,11 +67,26 @@ func (p *phrases) form(key, language string, values ...string) string {
 	return fill(p.forms[key][language], values)
 }
 
-func (p *phrases) suggest(key, language string) []string { return p.suggestions[key][language] }
+// suggest returns what may be asked next, but for what was just said.
+func (p *phrases) suggest(key, language string, said words) []string {
+	list := p.suggestions[key][language]
+	all, asked := make([]string, 0, len(list)), label(said)
+	for _, s := range list {
+		if s.label != asked {
+			all = append(all, s.text)
+		}
+	}
+	return all
+}
 
 // fill puts values in the place of the {names} of a template; names that have none stay.
 func fill(template string, values []string) string {
 	var b strings.Builder
+	size := len(template)
+	for i := 1; i < len(values); i += 2 {
+		size += len(values[i])
+	}
+	b.Grow(size)
 	for {
 		before, rest, found := strings.Cut(template, "{")
 		b.WriteString(before)

@@ -207,7 +207,7 @@ func (r *Responder) item(p *shop.Product, language string) string {
 
 // search finds products by the words of the message.
 func (r *Responder) search(q *question, a *Answer) {
-	hits := slices.DeleteFunc(r.catalogue.Search(q.text, q.Language, len(r.names)), func(h shop.ProductHit) bool { return h.Product.Holds(q.avoid) })
+	hits := slices.DeleteFunc(slices.Clone(r.productsFound(q)), func(h shop.ProductHit) bool { return h.Product.Holds(q.avoid) })
 	hits = hits[:min(MaxProducts, len(hits))]
 	if len(hits) == 0 || hits[0].Coverage < enoughFound || q.onlyArea() {
 		area := ""

@@ -232,10 +232,8 @@ func (r *Responder) finish(q *question, a *Answer) {
 		if r.phrases.suggestions[key] == nil {
 			key = "start"
 		}
-		a.Suggestions = r.phrases.suggest(key, q.Language)
+		a.Suggestions = r.phrases.suggest(key, q.Language, q.raw)
 	}
-	said := label(cutWords(q.Message))
-	a.Suggestions = slices.DeleteFunc(slices.Clone(a.Suggestions), func(s string) bool { return label(cutWords(s)) == said })
 	if a.Products == nil {
 		a.Products = []shop.Card{}
 	}
@@ -285,11 +283,10 @@ func (q *question) variant() int {
 
 // fromMenu answers the label or the id of a button.
 func (r *Responder) fromMenu(q *question, a *Answer) bool {
-	said := cutWords(q.Message)
-	if len(said) > maxLabelWords {
+	if len(q.raw) > maxLabelWords {
 		return false
 	}
-	choice := r.choices[label(said)]
+	choice := r.choices[label(q.raw)]
 	switch choice.kind {
 	case initialOption:
 		switch choice.id {
@@ -303,7 +300,7 @@ func (r *Responder) fromMenu(q *question, a *Answer) bool {
 		default:
 			a.is(Information, "choose_question", 1)
 			r.say(q, a, "ask_question")
-			a.Suggestions = r.phrases.suggest(Information, q.Language)
+			a.Suggestions = r.phrases.suggest(Information, q.Language, q.raw)
 		}
 	case category:
 		a.Subcategories = r.menu.subcategories(choice.id, q.Language)

@@ -17,7 +17,7 @@ func (r *Responder) entry(q *question) *shop.Entry {
 	if len(of) == 1 {
 		return of[0]
 	}
-	for _, hit := range r.faq.SearchAll(q.text, q.Language, len(r.faq.Entries)) {
+	for _, hit := range r.entriesFound(q) {
 		if len(of) == 0 || slices.Contains(of, hit.Entry) {
 			return hit.Entry
 		}
@@ -36,8 +36,8 @@ func (r *Responder) looseEntry(q *question) *shop.Entry {
 	if len(r.owned) == len(r.faq.Entries) || q.sure >= certain && r.intents[q.intent].Topic != Other {
 		return nil
 	}
-	hits := r.faq.SearchAll(q.text, q.Language, 1)
-	if len(hits) == 0 || r.owned[hits[0].Entry] || hits[0].Coverage < enoughAsked {
+	hits := r.entriesFound(q)
+	if len(hits) == 0 || hits[0].Rank > 0 || r.owned[hits[0].Entry] || hits[0].Coverage < enoughAsked {
 		return nil
 	}
 	return hits[0].Entry

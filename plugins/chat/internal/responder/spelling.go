@@ -31,16 +31,17 @@ func loadSpelling(file string, known []string) (*spelling, error) {
 			return nil, fmt.Errorf("read spellings.txt:%d: %q is not \"short = long\"", l.Number, l.Text)
 		}
 		for word := range strings.FieldsSeq(from) {
-			s.short[l.Section][text.Fold(word)] = cutWords(to)
+			long := cutWords(to)
+			text.Look(long)
+			s.short[l.Section][text.Fold(word)] = long
 		}
 	}
 	return s, nil
 }
 
-// words cuts a message into words, as they are meant.
-func (s *spelling) words(message, language string) words {
-	var out words
-	tokens := text.Tokens(message)
+// words returns the words of a message as they are meant.
+func (s *spelling) words(tokens words, language string) words {
+	out := make(words, 0, len(tokens))
 	for i := 0; i < len(tokens); i++ {
 		t := tokens[i]
 		if long, ok := s.short[language][t.Folded]; ok {

@@ -13,7 +13,7 @@ func (r *Responder) smallTalk(q *question, a *Answer) {
 	}
 	r.say(q, a, q.intent, "name", name)
 	if q.intent != "goodbye" {
-		a.Suggestions = r.phrases.suggest("start", q.Language)
+		a.Suggestions = r.phrases.suggest("start", q.Language, q.raw)
 	} else {
 		a.Suggestions = []string{}
 	}

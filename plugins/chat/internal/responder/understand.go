@@ -22,9 +22,9 @@ const (
 // question is a turn once it is read.
 type question struct {
 	Turn
+	raw      words                         // of the message
 	words    words                         // as they are meant: abbreviations written out, typos corrected
 	said     [len(text.Languages)][]string // see terms
-	text     string
 	concepts []string
 	needs    Needs
 	refuses  bool             // it says what is not wanted
@@ -40,6 +40,10 @@ type question struct {
 	entry    *shop.Entry
 	fitsFor  *Needs                // what fits was looked for with
 	fits     []shop.Recommendation // all the products that do
+	found    struct {              // by a search for the words; nil before
+		entries  []shop.FAQHit
+		products []shop.ProductHit
+	}
 }
 
 // terms returns what the words say in a language, French for one that is not known: see text.TermsOf. They are found once.
@@ -51,14 +55,31 @@ func (q *question) terms(language string) []string {
 	return q.said[at]
 }
 
+// entriesFound returns the entries of the FAQ that answer the words, best first. They are looked for once.
+func (r *Responder) entriesFound(q *question) []shop.FAQHit {
+	if q.found.entries == nil {
+		q.found.entries = append([]shop.FAQHit{}, r.faq.SearchAll(q.words, q.Language, len(r.faq.Entries))...)
+	}
+	return q.found.entries
+}
+
+// productsFound returns the products that answer the words, best first. They are looked for once.
+func (r *Responder) productsFound(q *question) []shop.ProductHit {
+	if q.found.products == nil {
+		q.found.products = append([]shop.ProductHit{}, r.catalogue.Search(q.words, q.Language, len(r.names))...)
+	}
+	return q.found.products
+}
+
 func (q *question) about(concepts ...string) bool {
 	return slices.ContainsFunc(concepts, func(c string) bool { return slices.Contains(q.concepts, c) })
 }
 
 // read reads a turn: its words, what they ask for, and what the customer wants.
 func (r *Responder) read(t Turn) *question {
-	q := &question{Turn: t, words: r.spelling.words(t.Message, t.Language)}
-	q.text = q.words.String()
+	q := &question{Turn: t, raw: cutWords(t.Message)}
+	text.Look(q.raw)
+	q.words = r.spelling.words(q.raw, t.Language)
 	q.concepts = q.words.concepts()
 	q.ticket = r.ticketNumber(q)
 	if q.ticket == "" {
@@ -135,7 +156,7 @@ func (r *Responder) decide(q *question) {
 	case len(q.products) > 0 && q.sure < certain:
 		r.aboutProduct(q)
 	}
-	if said := cutWords(q.Message); q.intent == "delivery" && (r.abroad.in(said) || r.cues.Abroad.in(said)) {
+	if q.intent == "delivery" && (r.abroad.in(q.raw) || r.cues.Abroad.in(q.raw)) {
 		q.is("delivery_abroad", q.sure)
 	}
 	if loose := r.looseEntry(q); loose != nil {
