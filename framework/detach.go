@@ -98,7 +98,7 @@ func (c *call) apart(conn net.Conn, deadline time.Time) (r result, first []byte,
 // apart.
 func (c *call) here(conn net.Conn, deadline time.Time) (r result, first []byte, stop func(), err error) {
 	a := c.attend(conn, deadline)
-	letOthersIn()
+	c.letOthersIn()
 	response, err := c.handle()
 	stop = a.leave()
 	if err == nil && (response.Stream != nil || response.Upgrade != nil) {
@@ -172,8 +172,13 @@ func (a *attendant) leave() (stop func()) {
 }
 
 // letOthersIn lets those come as far as the gate who wait for a processor: they would be a queue that the gate does not see, as the
-// scheduler runs each handler to its end before it lets the next request begin.
-func letOthersIn() { runtime.Gosched() }
+// scheduler runs each handler to its end before it lets the next request begin. Few are none.
+func (c *call) letOthersIn() {
+	const few = 16
+	if c.app.active.Load() > few {
+		runtime.Gosched()
+	}
+}
 
 // run runs the handler, unless it has returned its response already, and its stream.
 func (c *call) run(response *Response) {
@@ -194,7 +199,7 @@ func (c *call) run(response *Response) {
 	}()
 	var err error
 	if response == nil {
-		letOthersIn()
+		c.letOthersIn()
 		response, err = c.handle()
 	}
 	answered = true

@@ -1,7 +1,6 @@
 package grounding
 
 import (
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -63,8 +62,9 @@ func (g *Guard) Close() (out string, wrong Kind) { return g.take(len(g.pending),
 func (g *Guard) take(n int, whole bool) (out string, wrong Kind) {
 	out = g.pending[:n]
 	g.pending = g.pending[n:]
+	begins := strings.TrimSpace(g.sentence) == ""
 	g.sentence += out
-	if wrong = g.leaks(out); wrong == "" && whole && (g.waits || g.claims(out)) {
+	if wrong = g.leaks(out); wrong == "" && whole && (g.waits || g.claims(out, begins)) {
 		wrong = g.known.check(g.sentence)
 	}
 	if whole {
@@ -73,9 +73,15 @@ func (g *Guard) take(n int, whole bool) (out string, wrong Kind) {
 	return out, wrong
 }
 
-// claims reports whether a claim may begin in a text.
-func (g *Guard) claims(s string) bool {
-	return slices.ContainsFunc(strings.Fields(s), func(w string) bool { return g.risky(w, false) })
+// claims reports whether a claim may begin in a text, with which a sentence begins or goes on.
+func (g *Guard) claims(s string, begins bool) bool {
+	for w := range strings.FieldsSeq(s) {
+		if g.risky(w, begins) {
+			return true
+		}
+		begins = false
+	}
+	return false
 }
 
 // leaks reports whether what was let through last recites the rules.

@@ -151,6 +151,11 @@ func TestGuard(t *testing.T) {
 		if wrong != c.wrong {
 			t.Errorf("%s\n\tis wrong about %q, want %q", c.text, wrong, c.wrong)
 		}
+		bySentence := known.NewGuard(e, message)
+		bySentence.Sentences = true
+		if whole, wrong := pass(bySentence, c.text); wrong != c.wrong || !strings.HasPrefix(sent, whole) {
+			t.Errorf("%s\n\tby whole sentences is wrong about %q and sent as %s", c.text, wrong, whole)
+		}
 		if wrong == "" && sent != c.text {
 			t.Errorf("%s\n\tis sent as %s", c.text, sent)
 		}
@@ -182,6 +187,11 @@ func TestGuardLetsWordsThrough(t *testing.T) {
 	long := strings.Repeat("7", maxSentence+1)
 	if got, _ := g.Write(long); got != long {
 		t.Errorf("%d of %d bytes wait for the end of a sentence", len(long)-len(got), len(long))
+	}
+	g = known.NewGuard(e, "bonjour")
+	g.Sentences = true
+	if got, _ := g.Write("Bien sûr ! Je vous"); got != "Bien sûr ! " {
+		t.Errorf("of whole sentences %q is sent", got)
 	}
 }
 
