@@ -2,6 +2,7 @@ package model
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,14 +11,18 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
+
+	"github.com/innatural/chatbot/framework/telemetry"
 )
 
-// direct is the http.RoundTripper for upstreams of plain HTTP/1.1 that are reached without a proxy, as those of one's own are. It
-// writes a request and reads its answer on the goroutine that asks. net/http keeps two goroutines and two buffers for each
-// connection, and passes each request through both: with thousands of answers that wait for their next word that is most of what
-// they take. Reading and writing messages is net/http's own.
+// direct asks upstreams of plain HTTP/1.1 that are reached without a proxy, as those of one's own are. It writes a request and reads its
+// answer on the goroutine that asks. net/http keeps two goroutines and two buffers for each connection, and passes each request through
+// both: with thousands of answers that wait for their next word that is most of what they take. Answers are read by net/http, and the
+// head of a request, which is the same for all of an upstream, is written by it once.
 type direct struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -55,26 +60,44 @@ func reaches(u *url.URL) (bool, error) {
 	return u.Scheme == "http" && proxy == nil, err //nolint:wrapcheck // it says what is wrong with the environment
 }
 
-// RoundTrip implements http.RoundTripper. When the context of the request ends, so does reading its answer.
-func (d *direct) RoundTrip(request *http.Request) (*http.Response, error) {
-	address := request.URL.Host
+// asked is where a server is asked, and how its requests begin.
+type asked struct {
+	address string
+	head    []byte // but for the length of the body, the trace and the end
+}
+
+// askedAt takes the address and the head of a request that has no body.
+func askedAt(request *http.Request) (asked, error) {
+	a := asked{address: request.URL.Host}
 	if request.URL.Port() == "" {
-		address = net.JoinHostPort(request.URL.Hostname(), "80")
+		a.address = net.JoinHostPort(request.URL.Hostname(), "80")
 	}
-	ctx := request.Context()
-	c, err := d.connect(ctx, address)
+	var head bytes.Buffer
+	if err := request.Write(&head); err != nil {
+		return a, fmt.Errorf("write the head of a request: %w", err)
+	}
+	before, after, found := bytes.Cut(head.Bytes(), []byte("Content-Length: 0\r\n"))
+	after, whole := bytes.CutSuffix(after, []byte("\r\n"))
+	if !found || !whole {
+		return a, errors.New("write the head of a request: it has no length, or no end")
+	}
+	a.head = slices.Concat(before, after)
+	return a, nil
+}
+
+// do sends a request and returns its answer, once its head has come. When the context ends, so does reading the answer.
+func (d *direct) do(ctx context.Context, to asked, body []byte) (*http.Response, error) {
+	c, err := d.connect(ctx, to.address)
 	if err != nil {
-		_ = request.Body.Close()
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	response, err := c.exchange(request)
+	response, err := c.exchange(ctx, to.head, body)
 	if err != nil {
 		stop()
 		_ = c.Close()
 		return nil, err
 	}
-	response.Request = nil // which nobody asks for, while its answer may take minutes
 	response.Body = &directBody{ReadCloser: response.Body, conn: c, pool: d, stop: stop, keep: !response.Close}
 	return response, nil
 }
@@ -128,14 +151,24 @@ const (
 	maxInterim  = 5        // answers that come before the answer
 )
 
+// fields writes fields of a head.
+type fields struct{ *bufio.Writer }
+
+// Set writes a field.
+func (f fields) Set(name, value string) {
+	_, _ = f.WriteString(name + ": " + value + "\r\n") // what fails of it, flushing tells
+}
+
 // exchange writes a request and reads the head of its answer.
-func (c *directConn) exchange(request *http.Request) (*http.Response, error) {
+func (c *directConn) exchange(ctx context.Context, head, body []byte) (*http.Response, error) {
 	w := writers.Get().(*bufio.Writer) //nolint:forcetypeassert // the pool holds nothing else
 	w.Reset(c.Conn)
-	err := request.Write(w)
-	if err == nil {
-		err = w.Flush()
-	}
+	_, _ = w.Write(head)
+	fields{w}.Set("Content-Length", strconv.Itoa(len(body)))
+	telemetry.Propagate(ctx, fields{w})
+	_, _ = w.WriteString("\r\n")
+	_, _ = w.Write(body)
+	err := w.Flush() // which fails as well where one of these did
 	w.Reset(nil)
 	writers.Put(w)
 	if err != nil {
@@ -143,7 +176,7 @@ func (c *directConn) exchange(request *http.Request) (*http.Response, error) {
 	}
 	c.left = maxHeader
 	for range maxInterim {
-		response, err := http.ReadResponse(c.lines, request)
+		response, err := http.ReadResponse(c.lines, nil)
 		if err != nil {
 			return nil, fmt.Errorf("read answer: %w", err)
 		}
@@ -187,6 +220,9 @@ func (b *directBody) Close() error {
 
 // endLater frees the connection before the end of an answer whose last event was read: nobody needs to wait for it.
 func (b *directBody) endLater() {
+	if here, _ := b.conn.lines.Peek(b.conn.lines.Buffered()); string(bytes.TrimPrefix(here, []byte("\r\n"))) == "0\r\n\r\n" {
+		_, _ = io.Copy(io.Discard, b) // it is the end of the chunks
+	}
 	if !b.done {
 		b.conn.rest = b.ReadCloser
 		b.release(b.keep)

@@ -66,12 +66,19 @@ func New(o Options, registry *telemetry.Registry) (*Model, error) {
 			// A redirect would take the key to another server.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
-		var err error
-		if u.plain, err = reaches(u.endpoint); err != nil {
+		plain, err := reaches(u.endpoint)
+		if err != nil {
 			return nil, err
 		}
-		if u.plain {
-			u.client.Transport = m.direct
+		if plain {
+			request, err := u.request(context.Background())
+			if err != nil {
+				return nil, err
+			}
+			if u.asked, err = askedAt(request); err != nil {
+				return nil, err
+			}
+			u.direct = m.direct
 		}
 	}
 	return m, nil

@@ -15,6 +15,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/innatural/chatbot/framework/policy"
 	"github.com/innatural/chatbot/framework/telemetry"
 	"github.com/innatural/chatbot/plugins/chat/modelmock"
@@ -123,26 +125,50 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestRequestIsWhatTheProtocolSays(t *testing.T) {
-	var got string
-	var header http.Header
-	address := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		data, _ := io.ReadAll(r.Body)
-		got, header = r.Method+" "+r.URL.Path+" "+string(data), r.Header
-		w.Header().Set("Content-Type", "text/event-stream")
-		_, _ = io.WriteString(w, "\ufeff: hi\r\nevent: x\r\ndata: {\"choices\":[{\"delta\":\rdata: {\"content\":\"ok\"}}]}\n\n"+
-			"data:{\"choices\":[{\"index\":1,\"delta\":{\"content\":\"no\"}},{\"index\":0,\"delta\":{},\"finish_reason\":\"length\"}]}\n\n")
-	}))
-	said, result, err := ask(t, newModel(t, address))
-	if said != "ok" || err != nil || result.FinishReason != "length" {
-		t.Errorf("%q %+v %v", said, result, err)
-	}
-	want := `POST /v1/chat/completions {"model":"m","messages":[{"role":"system","content":"be brief"},` +
-		`{"role":"user","content":"hello"}],"max_tokens":100,"temperature":0.3,"stream":true,"stream_options":{"include_usage":true}}`
-	if got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-	if key := header.Get("Authorization"); key != "Bearer sesame" {
-		t.Errorf("the key is sent as %q", key)
+	for _, directly := range []bool{true, false} {
+		t.Run(fmt.Sprintf("directly=%v", directly), func(t *testing.T) {
+			var got string
+			var header http.Header
+			address := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				data, _ := io.ReadAll(r.Body)
+				got, header = fmt.Sprint(r.Method, " ", r.URL.Path, " ", r.Host, " ", r.ContentLength == int64(len(data)), " ", string(data)), r.Header
+				w.Header().Set("Content-Type", "text/event-stream")
+				_, _ = io.WriteString(w, "\ufeff: hi\r\nevent: x\r\ndata: {\"choices\":[{\"delta\":\rdata: {\"content\":\"ok\"}}]}\n\n"+
+					"data:{\"choices\":[{\"index\":1,\"delta\":{\"content\":\"no\"}},{\"index\":0,\"delta\":{},\"finish_reason\":\"length\"}]}\n\n")
+			}))
+			m := newModel(t, address)
+			if m.upstreams[0].direct == nil {
+				t.Fatal("a plain server is not asked directly")
+			}
+			if !directly {
+				m.upstreams[0].direct = nil
+			}
+			traced := trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
+				TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled,
+			}))
+			said := ""
+			result, err := m.Complete(traced, hello, time.Now().Add(m.options.Timeout.D()), func(text string) error {
+				said += text
+				return nil
+			})
+			if said != "ok" || err != nil || result.FinishReason != "length" {
+				t.Errorf("%q %+v %v", said, result, err)
+			}
+			want := "POST /v1/chat/completions " + strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/v1") + " true " +
+				`{"model":"m","messages":[{"role":"system","content":"be brief"},` +
+				`{"role":"user","content":"hello"}],"max_tokens":100,"temperature":0.3,"stream":true,"stream_options":{"include_usage":true}}`
+			if got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+			for name, want := range map[string]string{
+				"Authorization": "Bearer sesame", "Content-Type": "application/json", "Accept": "text/event-stream",
+				"User-Agent": "innatural-chatbot", "Traceparent": "00-01000000000000000000000000000000-0200000000000000-01",
+			} {
+				if got := header[name]; len(got) != 1 || got[0] != want {
+					t.Errorf("%s is sent as %q, want %q", name, got, want)
+				}
+			}
+		})
 	}
 }
 

@@ -24,7 +24,8 @@ type upstream struct {
 	name     string
 	endpoint *url.URL
 	client   *http.Client
-	plain    bool // asked directly
+	direct   *direct // nil where net/http asks
+	asked    asked   // there
 	gate     *gate
 	breaker  breaker
 }
@@ -97,31 +98,38 @@ func (a *attempt) send(ctx context.Context, r Request, temperature float64) (*ht
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
 	buf.Truncate(buf.Len() - 1) // the line feed
-	var content io.Reader
-	if a.plain { // what holds no request once it is sent, and writes head and body in one piece when it knows that the body is there
-		content = bytes.NewReader(buf.Bytes())
-	} else {
-		content = &sent{bytes.NewReader(bytes.Clone(buf.Bytes()))}
+	if a.direct != nil {
+		return a.direct.do(ctx, a.asked, buf.Bytes())
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.endpoint.String(), content)
+	request, err := a.request(ctx)
 	if err != nil {
 		return nil, err
 	}
+	request.Body = &sent{bytes.NewReader(bytes.Clone(buf.Bytes()))}
 	request.ContentLength = int64(buf.Len())
 	request.GetBody = func() (io.ReadCloser, error) { // for a connection that was closed just then
 		data, err := json.Marshal(b)
 		return &sent{bytes.NewReader(data)}, err
 	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Accept", "text/event-stream")
-	request.Header.Set("User-Agent", "innatural-chatbot")
-	if key := a.Key.Reveal(); key != "" {
-		request.Header.Set("Authorization", "Bearer "+key)
-	}
 	telemetry.Propagate(ctx, request.Header)
 	response, err := a.client.Do(request)
 	b.Messages = nil // which the request still holds; its answer may take minutes
 	return response, err
+}
+
+// request returns a request without its body.
+func (u *upstream) request(ctx context.Context) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, u.endpoint.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "text/event-stream")
+	request.Header.Set("User-Agent", "innatural-chatbot")
+	if key := u.Key.Reveal(); key != "" {
+		request.Header.Set("Authorization", "Bearer "+key)
+	}
+	return request, nil
 }
 
 // bodies are of requests that are being sent.
