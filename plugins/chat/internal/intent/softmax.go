@@ -84,6 +84,13 @@ func (c *Classifier) change(features []feature, errors []float32, worker, of uin
 //go:norace
 func (c *Classifier) score(features []feature, scores []float32) {
 	clear(scores)
+	// The rows lie anywhere in memory: all are asked for before the first is needed.
+	touched := float32(0)
+	for _, f := range features {
+		at := int(f.row) * len(scores)
+		touched += c.weights[at] + c.weights[at+len(scores)/2] + c.weights[at+len(scores)-1]
+	}
+	runtime.KeepAlive(touched)
 	for _, f := range features {
 		row := c.weights[int(f.row)*len(scores):][:len(scores)]
 		for class, w := range row {
