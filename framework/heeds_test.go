@@ -54,8 +54,13 @@ timeout = "200ms"
 			status int
 			body   string
 		}{
-			{"/panic", 500, "internal"}, {"/text", 200, "hello"}, {"/error", 404, "no such thing"}, {"/nothing", 500, "internal"},
-			{"/late", 408, "took too long"}, {"/text", 200, "hello"}, {"/late", 408, "took too long"},
+			{"/panic", 500, "internal"},
+			{"/text", 200, "hello"},
+			{"/error", 404, "no such thing"},
+			{"/nothing", 500, "internal"},
+			{"/late", 408, "took too long"},
+			{"/text", 200, "hello"},
+			{"/late", 408, "took too long"},
 		} {
 			began := time.Now()
 			if _, err := io.WriteString(conn, "GET "+c.path+" HTTP/1.1\r\nHost: shop\r\n\r\n"); err != nil {

@@ -410,6 +410,37 @@ func TestAProfileTakesItsTime(t *testing.T) {
 	})
 }
 
+// flushed notes how much was written whenever something new is sent.
+type flushed struct {
+	*httptest.ResponseRecorder
+	sizes []int
+}
+
+func (f *flushed) Flush() {
+	if n := f.Body.Len(); n > 0 && (len(f.sizes) == 0 || n > f.sizes[len(f.sizes)-1]) {
+		f.sizes = append(f.sizes, n)
+	}
+}
+
+// Tokens go out together where nothing is between them, and one by one where there are pauses.
+func TestTokensGoOutWithTheirPauses(t *testing.T) {
+	for pause, want := range map[time.Duration]int{0: 1, time.Millisecond: 3} {
+		synctest.Test(t, func(t *testing.T) {
+			mock, err := modelmock.New(modelmock.Config{Text: "un deux trois", Profile: modelmock.Profile{
+				FirstToken: modelmock.Latency{Median: time.Second}, PerToken: modelmock.Latency{Median: pause},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := &flushed{ResponseRecorder: httptest.NewRecorder()}
+			mock.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/chat/completions", strings.NewReader(`{"stream": true}`)))
+			if len(w.sizes) != want {
+				t.Errorf("with pauses of %s it is sent at %d bytes, want %d times", pause, w.sizes, want)
+			}
+		})
+	}
+}
+
 func TestProfilesByName(t *testing.T) {
 	for name := range modelmock.Profiles() {
 		if _, err := modelmock.ProfileNamed(name); err != nil {
