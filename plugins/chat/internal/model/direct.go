@@ -220,6 +220,9 @@ func (b *directBody) Close() error {
 
 // endLater frees the connection before the end of an answer whose last event was read: nobody needs to wait for it.
 func (b *directBody) endLater() {
+	if b.done { // it is another one's already
+		return
+	}
 	if here, _ := b.conn.lines.Peek(b.conn.lines.Buffered()); string(bytes.TrimPrefix(here, []byte("\r\n"))) == "0\r\n\r\n" {
 		_, _ = io.Copy(io.Discard, b) // it is the end of the chunks
 	}
