@@ -40,8 +40,12 @@ func sessionKey(session string) string { return "session:" + session }
 
 // Open opens a ticket for a conversation, which may be none ("") that is kept here.
 func (d *Desk) Open(ctx context.Context, session string, draft Draft) (*Ticket, error) {
+	id, err := d.freeID(ctx)
+	if err != nil {
+		return nil, err
+	}
 	f := filed{Session: session, Ticket: Ticket{
-		ID: newID(), Status: Open, Order: draft.Order, Kind: draft.Kind, Summary: Summary(draft.Summary),
+		ID: id, Status: Open, Order: draft.Order, Kind: draft.Kind, Summary: Summary(draft.Summary),
 		Created: time.Now().UTC().Truncate(time.Second),
 	}}
 	if session == "" {
@@ -118,6 +122,16 @@ func (d *Desk) file(ctx context.Context, f *filed) (*Ticket, error) {
 		return nil, fmt.Errorf("keep ticket: %w", err)
 	}
 	return &f.Ticket, nil
+}
+
+// freeID returns an id that no ticket has: of ten thousand tickets two would have the same in one shop of twenty, and one would be lost.
+func (d *Desk) freeID(ctx context.Context) (string, error) {
+	for {
+		id := newID()
+		if f, err := d.get(ctx, id); f == nil || err != nil {
+			return id, err
+		}
+	}
 }
 
 // get returns a ticket, or nil.

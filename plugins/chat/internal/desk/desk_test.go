@@ -1,6 +1,7 @@
 package desk_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -218,5 +219,33 @@ func TestErasureAndClosingAtOnce(t *testing.T) {
 		if kept, err := d.Find(t.Context(), "", ticket.ID, "1"); err != nil || kept.Status != desk.Closed || kept.Summary != "" {
 			t.Fatalf("kept: %+v, %v", kept, err)
 		}
+	}
+}
+
+// occupied is a store that has a ticket already under the first id that is asked for.
+type occupied struct {
+	store.Store
+	key string
+}
+
+func (o *occupied) Get(ctx context.Context, key string) ([]byte, error) {
+	if o.key == "" {
+		o.key = key
+		if err := o.Put(ctx, key, []byte(`{"id": "another one's"}`)); err != nil {
+			return nil, err
+		}
+	}
+	return o.Store.Get(ctx, key)
+}
+
+func TestANewTicketTakesNoOtherOnesPlace(t *testing.T) {
+	s := &occupied{Store: store.NewMemory(limits)}
+	opened, err := desk.New(s, limits.TTL).Open(t.Context(), "", desk.Draft{Kind: "refund"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.Store.Get(t.Context(), s.key)
+	if err != nil || string(before) != `{"id": "another one's"}` || s.key == "ticket:"+opened.ID {
+		t.Errorf("%s took the place of %s: %s, %v", opened.ID, s.key, before, err)
 	}
 }
