@@ -60,8 +60,9 @@ type result struct {
 	err      error
 }
 
-// start prepares a run of the route's handler, once there is a place for it: apart or here must follow. It refuses when too many abandoned handlers still run, and when the
-// server is overloaded; never critical work, by which somebody finds out what is wrong. The request is copied only when it is let in.
+// start prepares a run of the route's handler, once there is a place for it: apart or here must follow. It refuses when too many
+// abandoned handlers still run, and when the server is overloaded; never critical work, by which somebody finds out what is wrong. The
+// request is copied only when it is let in.
 func (a *App) start(ctx context.Context, rt *route, request func() Request) (*call, error) {
 	if rt.priority != limit.Critical && a.abandoned.Load() >= int64(rt.gen.policy.Server.MaxAbandoned) {
 		rt.refused(rejectedAbandoned)
