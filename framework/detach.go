@@ -99,7 +99,7 @@ func (c *call) apart(conn net.Conn, deadline time.Time) (r result, first []byte,
 // apart.
 func (c *call) here(conn net.Conn, deadline time.Time) (r result, first []byte, stop func(), err error) {
 	a := c.attend(conn, deadline)
-	c.letOthersIn()
+	letOthersIn()
 	response, err := c.handle()
 	stop = a.leave()
 	if err == nil && (response.Stream != nil || response.Upgrade != nil) {
@@ -173,13 +173,8 @@ func (a *attendant) leave() (stop func()) {
 }
 
 // letOthersIn lets those come as far as the gate who wait for a processor: they would be a queue that the gate does not see, as the
-// scheduler runs each handler to its end before it lets the next request begin. Few are none.
-func (c *call) letOthersIn() {
-	const few = 16
-	if c.app.active.Load() > few {
-		runtime.Gosched()
-	}
-}
+// scheduler runs each handler to its end before it lets the next request begin.
+func letOthersIn() { runtime.Gosched() }
 
 // run runs the handler, unless it has returned its response already, and its stream.
 func (c *call) run(response *Response) {
@@ -200,7 +195,7 @@ func (c *call) run(response *Response) {
 	}()
 	var err error
 	if response == nil {
-		c.letOthersIn()
+		letOthersIn()
 		response, err = c.handle()
 	}
 	answered = true
