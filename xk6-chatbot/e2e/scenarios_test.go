@@ -31,7 +31,7 @@ func TestBreakpointFindsTheRate(t *testing.T) {
 	t.Parallel()
 	address := faulty(t, 0, oneAtATime(25*time.Millisecond))
 	r := scenario(t, "breakpoint", address, "0.025", "-e", "MAX=400", "-e", "POLICY="+strictPolicy(t))
-	r.wants(t, 0, `search: the promise holds up to \d+`, `(?m)^  \d+/s +tried .* broke$`)
+	r.wants(t, 0, `search: the promise holds up to \d+`, `(?m)^  [\d.]+/s +tried .* broke$`)
 	text := regexp.MustCompile(`holds up to (\d+)`).FindStringSubmatch(r.output)
 	if rate, err := strconv.Atoi(text[1]); err != nil || rate < 8 || rate > 40 {
 		t.Errorf("the search found %v a second:\n%s", rate, r.output)
