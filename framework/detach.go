@@ -92,7 +92,7 @@ var errExited = errors.New("handler ended its goroutine")
 // apart runs the handler on a goroutine of its own, and waits for it: see wait.
 func (c *call) apart(conn net.Conn, deadline time.Time) (r result, first []byte, stop func(), err error) {
 	go c.run(nil)
-	return c.wait(conn, deadline, nil)
+	return c.wait(conn, deadline, func() {})
 }
 
 // here runs the handler on the goroutine of the connection, and returns what wait does. Of one that answers with a stream, the stream runs
@@ -101,7 +101,11 @@ func (c *call) here(conn net.Conn, deadline time.Time) (r result, first []byte, 
 	a := c.attend(conn, deadline)
 	letOthersIn()
 	response, err := c.handle()
-	stop = a.leave()
+	if stop = a.dismiss(); stop == nil {
+		stop = func() {}
+	} else {
+		conn = nil // it is watched already
+	}
 	if err == nil && (response.Stream != nil || response.Upgrade != nil) {
 		go c.run(response)
 		return c.wait(conn, deadline, stop)
@@ -112,9 +116,6 @@ func (c *call) here(conn net.Conn, deadline time.Time) (r result, first []byte, 
 	err = c.outcome(err)
 	c.finish()
 	c.route.gen.release()
-	if stop == nil {
-		stop = func() {}
-	}
 	return result{response: response}, nil, stop, err
 }
 
@@ -163,8 +164,8 @@ func (a *attendant) look() {
 	}
 }
 
-// leave ends the attendance, and returns what stops the watch, nil where there is none.
-func (a *attendant) leave() (stop func()) {
+// dismiss ends the attendance, and returns what stops the watch, nil where there is none.
+func (a *attendant) dismiss() (stop func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.over = true
@@ -295,14 +296,10 @@ const uploadCheck = 100 * time.Millisecond
 // timers are reused: each request that runs a handler needs one.
 var timers = sync.Pool{New: func() any { return time.NewTimer(time.Hour) }}
 
-// wait waits for the handler's answer, for a stream with its first piece, and watches conn meanwhile, unless it is watched already, which
-// watched stops. The returned stop ends the watch and is never nil; a stream calls it at its end.
-func (c *call) wait(conn net.Conn, deadline time.Time, watched func()) (r result, first []byte, stop func(), err error) {
-	if stop = watched; stop == nil {
-		stop = func() {}
-	} else {
-		conn = nil
-	}
+// wait waits for the handler's answer, for a stream with its first piece, and watches conn meanwhile; nil is not to be watched, or is
+// already, which unwatch stops. The returned stop ends the watch and is never nil; a stream calls it at its end.
+func (c *call) wait(conn net.Conn, deadline time.Time, unwatch func()) (r result, first []byte, stop func(), err error) {
+	stop = unwatch
 	timer := timers.Get().(*time.Timer) //nolint:forcetypeassert // the pool holds nothing else
 	defer timers.Put(timer)
 	timeout := c.route.policy.Timeout.D()

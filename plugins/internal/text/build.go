@@ -42,15 +42,15 @@ func (b *Builder) Add(doc, field int, language, s string) {
 	for _, t := range tokens {
 		b.known(t).count++
 	}
+	said, words := b.lex.entries(nil, tokens), make([]*entry, len(tokens))
 	only := languageIndex(language)
 	for lang := range nLanguages {
 		if only >= 0 && only != lang {
 			continue
 		}
 		key := fieldKey{lang, doc, field}
-		words := make([]*entry, len(tokens))
 		for i, t := range tokens {
-			words[i] = b.lex.withStem(b.lex.entry(t), lang, b.stem(t, lang))
+			words[i] = b.lex.withStem(said[i], lang, b.stem(t, said[i], lang))
 		}
 		terms(words, lang, func(t term) {
 			b.fields[key] = append(b.fields[key], t.text)
@@ -68,11 +68,11 @@ func (b *Builder) known(t Token) *wordCount {
 	return w
 }
 
-// stem is the stem of a word in a language, computed once.
-func (b *Builder) stem(t Token, lang int) string {
+// stem is the stem of a word in a language: that of the way it was written first.
+func (b *Builder) stem(t Token, e *entry, lang int) string {
 	w := b.known(t)
 	if w.stems[lang] == "" {
-		w.stems[lang] = b.lex.entry(t).stems[lang]
+		w.stems[lang] = e.stems[lang]
 	}
 	return w.stems[lang]
 }

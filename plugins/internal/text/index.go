@@ -225,10 +225,10 @@ func (ix *Index) correct(tokens []Token) ([]*entry, []float32) {
 		}
 		if isArabic(t.Folded) {
 			if rest, ok := withoutParticle(t.Folded); ok {
-				if words[i], known = ix.read(Token{Surface: rest, Folded: rest}); known {
+				if bare, known := ix.read(Token{Surface: rest, Folded: rest}); known {
+					words[i] = bare
 					continue
 				}
-				words[i] = word
 			}
 		}
 		if known := ix.speller.correct(t.Folded); known != "" {
